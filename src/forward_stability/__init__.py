@@ -1,0 +1,23 @@
+"""Forward stability of ResNets: the reference implementation behind the interactive book.
+
+Modules, in the order of Zhang & Schaeffer, "Forward Stability of ResNet and Its Variants" (2019);
+each imports only those above it.
+
+=============  ==========================================================  ==================
+module         what lives there                                            paper
+=============  ==========================================================  ==================
+``errors``     the one exception for input that a user can mend            -
+``prox``       projection, prox, normal cone, forward-backward step        Eqs. 1, 38, Rem. 4
+``operators``  periodic convolution, its adjoint, E, P2, Pg                App. A
+``models``     residual layers, pooling layer, the network of Fig. 1       Eqs. 14-19
+``data``       data sets as tensors, augmentation, corruptions             Sect. 4, Eq. 28
+``training``   configuration, the loop, checkpoints, resume                Sect. 4
+``runs``       folders of trained networks                                 Tables 2-5
+``reporting``  numbers in a notebook, asserted before they are printed     -
+``figures``    one look for all figures                                    Figs. 5-10
+``explore``    sliders that live both in a kernel and on a static page     -
+``cli``        ``forward-stability train | evaluate | data``               -
+=============  ==========================================================  ==================
+"""
+
+__version__ = "0.1.0"
