@@ -1,0 +1,277 @@
+r"""The residual layers of the paper and the network of Fig. 1 made of them.
+
+======== ============== ==================================================== =====================
+variant  name           residual layer                                       paper
+======== ============== ==================================================== =====================
+D        ResNet-D       σ(x − A2 σ(A1 x + b1) + b2) with A2 ≥ 0              Eq. 14, Fig. 2a
+S        ResNet-S       σ(x − Aᵀ σ(A x + b1) + b2)                           Eq. 15, Fig. 2b
+original ResNet         σ(x + A2 σ(A1 x + b1) + b2)                          Fig. 2c, He et al.
+======== ============== ==================================================== =====================
+
+A convolution and the batch normalisation behind it are one affine map Ax + b (Remark 2). All
+convolutions are periodic. Chapter 8 draws the network.
+"""
+
+from math import sqrt
+
+import torch
+from torch import Tensor, nn
+
+from forward_stability.errors import InputError
+from forward_stability.operators import adjoint_filter, conv, global_pool, pad_channels, pool2
+from forward_stability.prox import relu
+
+VARIANTS = {"D": "ResNet-D", "S": "ResNet-S", "original": "ResNet"}
+"""The short names of the variants, as on the command line, and the names in the book."""
+
+
+class PeriodicConv2d(nn.Module):
+    """A convolution with periodic boundary and without bias; ``weight`` has shape (out, in, n, n).
+
+    Source: Eq. 16 and Definition 2. Chapters 7 and 8.
+    """
+
+    def __init__(self, into: int, out: int, n: int = 3, stride: int = 1) -> None:
+        super().__init__()
+        self.stride = stride
+        self.weight = nn.Parameter(torch.empty(out, into, n, n))
+        # "Variance scaling" [15]: He et al.'s normal distribution of variance 2 / fan-in.
+        nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return conv(x, self.weight, self.stride)
+
+
+class Convolution(nn.Module):
+    """The first layer, x ↦ A x + b.
+
+    Source: Eq. 16, Fig. 3a. Chapter 8.
+    """
+
+    def __init__(self, into: int, out: int) -> None:
+        super().__init__()
+        self.conv = PeriodicConv2d(into, out)
+        self.bn = nn.BatchNorm2d(out)
+        # "Uniform scaling" [37]: a uniform distribution of variance 1 / fan-in.
+        limit = sqrt(3 / self.conv.weight[0].numel())
+        nn.init.uniform_(self.conv.weight, -limit, limit)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.bn(self.conv(x))
+
+
+class ResidualD(nn.Module):
+    """The ResNet-D layer, x ↦ σ(x − A2 σ(A1 x + b1) + b2) with A2 ≥ 0.
+
+    The second batch normalisation has γ = 1 and β = 0 fixed, so that it keeps the sign of A2
+    (Remark 2). :func:`project_` restores K2 ≥ 0 after a step of an optimiser.
+
+    Source: Eq. 14, Fig. 2a. Chapters 5, 8 and 9.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = PeriodicConv2d(width, width), nn.BatchNorm2d(width)
+        self.conv2, self.bn2 = PeriodicConv2d(width, width), nn.BatchNorm2d(width, affine=False)
+        self.project_()
+
+    @torch.no_grad()
+    def project_(self) -> None:
+        """Project K2 onto the nonnegative filters, in place: the prox of I(K2 ≥ 0) in Table 1."""
+        self.conv2.weight.clamp_(min=0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return relu(x - self.bn2(self.conv2(relu(self.bn1(self.conv1(x))))))
+
+
+class ResidualS(nn.Module):
+    """The ResNet-S layer, x ↦ σ(x − Aᵀ σ(A x + b1) + b2).
+
+    There is one filter: the second convolution is the adjoint of the first.
+
+    Source: Eq. 15, Fig. 2b. Chapters 6, 8 and 10.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv, self.bn1 = PeriodicConv2d(width, width), nn.BatchNorm2d(width)
+        self.bn2 = nn.BatchNorm2d(width, affine=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = relu(self.bn1(self.conv(x)))
+        return relu(x - self.bn2(conv(y, adjoint_filter(self.conv.weight))))
+
+
+class Residual(nn.Module):
+    """The original residual layer, x ↦ σ(x + A2 σ(A1 x + b1) + b2); with ``out``, strided.
+
+    Where the width changes, the shortcut takes every second pixel and pads the channels with
+    zeros (He et al.'s option A), so that it has no parameters.
+
+    Source: Fig. 2c; He, Zhang, Ren & Sun, "Deep Residual Learning" (2016), Sect. 3.3. Chapter 8.
+    """
+
+    def __init__(self, width: int, out: int | None = None) -> None:
+        super().__init__()
+        self.out = out or width
+        self.stride = 1 if self.out == width else 2
+        self.conv1 = PeriodicConv2d(width, self.out, stride=self.stride)
+        self.bn1 = nn.BatchNorm2d(self.out)
+        self.conv2, self.bn2 = PeriodicConv2d(self.out, self.out), nn.BatchNorm2d(self.out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = pad_channels(x[..., :: self.stride, :: self.stride], self.out)
+        return relu(shortcut + self.bn2(self.conv2(relu(self.bn1(self.conv1(x))))))
+
+
+class Pooling(nn.Module):
+    """The 2D pooling layer, x ↦ σ(E P2 x − σ(A|s=2 x + b)): half the resolution, twice the width.
+
+    Source: Eq. 18, Fig. 4a. Chapter 8.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv = PeriodicConv2d(width, 2 * width, stride=2)
+        self.bn = nn.BatchNorm2d(2 * width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = relu(self.bn(self.conv(x)))
+        return relu(pad_channels(pool2(x), y.shape[1]) - y)
+
+
+class GlobalPooling(nn.Module):
+    """The global pooling layer, x ↦ Pg σ(x).
+
+    Source: Eq. 19, Fig. 4b. Chapter 8.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return global_pool(relu(x))
+
+
+class Classifier(nn.Linear):
+    """The fully connected layer, x ↦ W x + b; W starts small (a truncated normal), b at 0.
+
+    Source: Eq. 17, Fig. 3b; Sect. 4 for σ = 1/(d3 C), truncated at 2σ. Chapter 8.
+    """
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__(width, classes)
+        std = 1 / (width * classes)
+        nn.init.trunc_normal_(self.weight, std=std, a=-2 * std, b=2 * std)
+        nn.init.zeros_(self.bias)
+
+
+class Network(nn.Module):
+    """The network of Fig. 1.
+
+    ``layers[n]`` is Layer n of the paper: 0 the convolution; 1 to m, m + 2 to 2m and 2m + 2 to 3m
+    the residual layers; m + 1 and 2m + 1 the pooling layers (for the original ResNet, residual
+    layers of stride 2); 3m + 1 the global pooling; 3m + 2 the classifier. The input is an image
+    with values in [0, 1]; x^0 is the image less the ``mean`` of the training images.
+
+    Args:
+        variant: "D", "S" or "original".
+        blocks: m ≥ 1, the number of residual layers in the first stage.
+        width: d1; the stages have d1, 2·d1 and 4·d1 channels.
+        channels: d0, the channels of an image.
+        classes: C.
+
+    Raises:
+        InputError: for an unknown variant or a number below 1.
+
+    Source: Fig. 1, Sect. 3.1. Chapter 8.
+    """
+
+    def __init__(
+        self,
+        variant: str = "S",
+        blocks: int = 3,
+        width: int = 16,
+        channels: int = 3,
+        classes: int = 10,
+    ) -> None:
+        super().__init__()
+        if variant not in VARIANTS:
+            raise InputError(f"unknown variant {variant!r}: choose one of {', '.join(VARIANTS)}")
+        sizes = {"blocks": blocks, "width": width, "channels": channels, "classes": classes}
+        for name, number in sizes.items():
+            if number < 1:
+                raise InputError(f"{name} must be at least 1, got {number}")
+        self.variant, self.blocks, self.channels = variant, blocks, channels
+        layer = {"D": ResidualD, "S": ResidualS, "original": Residual}[variant]
+        layers: list[nn.Module] = [Convolution(channels, width)]
+        for stage in range(3):
+            d = width * 2**stage
+            if stage > 0:
+                narrow = d // 2
+                layers.append(Residual(narrow, d) if variant == "original" else Pooling(narrow))
+            layers += [layer(d) for _ in range(blocks if stage == 0 else blocks - 1)]
+        layers += [GlobalPooling(), Classifier(4 * width, classes)]
+        self.layers = nn.ModuleList(layers)
+        self.register_buffer("mean", torch.zeros(channels, 1, 1))
+
+    @property
+    def name(self) -> str:
+        """Such as "ResNet-D, m = 3"."""
+        return f"{VARIANTS[self.variant]}, m = {self.blocks}"
+
+    @property
+    def depth(self) -> int:
+        """The number of filters and weight matrices, as Table 2 counts the depth."""
+        return sum(isinstance(module, PeriodicConv2d | nn.Linear) for module in self.modules())
+
+    @property
+    def parameter_count(self) -> int:
+        """The number of trainable parameters, as Table 2 counts them."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+    def centred(self, images: Tensor) -> Tensor:
+        """The input x^0 of the first layer: the images less the mean of the training images.
+
+        Args:
+            images: values in [0, 1], shape ``(batch, channels, height, width)``.
+
+        Raises:
+            InputError: if the shape does not fit the network.
+        """
+        if images.dim() != 4 or images.shape[1] != self.channels:
+            raise InputError(
+                f"images must have the shape (batch, {self.channels}, height, width), "
+                f"got {tuple(images.shape)}"
+            )
+        return images - self.get_buffer("mean")
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """The inputs of all layers and the output: x^0, x^1, …, x^N with N = 3m + 3.
+
+        Args:
+            images: values in [0, 1], shape ``(batch, channels, height, width)``.
+
+        Source: Theorem 5. Chapters 9 to 12.
+        """
+        x = [self.centred(images)]
+        for layer in self.layers:
+            x.append(layer(x[-1]))
+        return x
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The scores x^N of the classes, shape ``(batch, classes)``, from images in [0, 1]."""
+        x = self.centred(images)
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+def project_(network: nn.Module) -> None:
+    """Project every K2 of a ResNet-D onto the nonnegative filters, in place.
+
+    "In each gradient descent step, K2 is projected onto the positive set." Training does this
+    after every step of the optimiser; do the same in a loop of your own.
+
+    Source: Table 1 and Sect. 4. Chapters 5 and 13.
+    """
+    for module in network.modules():
+        if isinstance(module, ResidualD):
+            module.project_()

@@ -1,0 +1,204 @@
+r"""The linear operators of the network: periodic convolution, its adjoint, padding and pooling.
+
+Images and features are tensors of shape ``(batch, channels, height, width)``, filters of shape
+``(out, in, n, n)`` with n odd, as everywhere in PyTorch; like PyTorch (and TensorFlow) we call
+cross-correlation "convolution". The paper's matrix A of a filter is the matrix of
+:func:`conv` under :func:`vec`; :func:`conv_matrix` writes it out. Chapter 7.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from forward_stability.errors import InputError
+
+
+def vec(x: Tensor) -> Tensor:
+    r"""Vectorisation: X[(k−1)hw + (i−1)w + j] = x[k, i, j], counting from 1.
+
+    Args:
+        x: shape ``(..., channels, height, width)``.
+
+    Returns:
+        shape ``(..., channels * height * width)``.
+
+    Source: Definition 1.
+    """
+    return x.flatten(-3)
+
+
+def periodic_pad(x: Tensor, p: int) -> Tensor:
+    """The features continued periodically by p pixels on each side.
+
+    Written with concatenations, which keep the memory layout of ``x`` (``channels_last`` stays
+    ``channels_last``), unlike ``F.pad(x, ..., mode="circular")``.
+
+    Args:
+        x: shape ``(batch, channels, height, width)``.
+        p: pixels on each side, at most the height and the width.
+
+    Returns:
+        shape ``(batch, channels, height + 2p, width + 2p)``.
+
+    Source: Sect. 4, "we assume that the input feature to each layer satisfies the periodic
+    boundary condition".
+    """
+    if p == 0:
+        return x
+    if p > min(x.shape[-2:]):
+        raise InputError(f"cannot pad {x.shape[-2]}x{x.shape[-1]} pixels periodically by {p}")
+    x = torch.cat([x[..., -p:, :], x, x[..., :p, :]], dim=-2)
+    return torch.cat([x[..., -p:], x, x[..., :p]], dim=-1)
+
+
+def conv(x: Tensor, K: Tensor, stride: int = 1) -> Tensor:
+    r"""The periodic 2D convolution K * x, in the paper's matrix form :math:`A|_{s} X`.
+
+    Args:
+        x: shape ``(batch, in, height, width)``.
+        K: the filter, shape ``(out, in, n, n)`` with n odd.
+        stride: s; the output has ⌈height/s⌉ x ⌈width/s⌉ pixels.
+
+    Returns:
+        shape ``(batch, out, ⌈height/s⌉, ⌈width/s⌉)``.
+
+    Raises:
+        InputError: if n is even or the channels do not match.
+
+    Source: Definition 2, Eq. 16.
+    """
+    n = K.shape[-1]
+    if n % 2 == 0 or K.shape[-2] != n:
+        raise InputError(f"a filter must be n x n with n odd, got {K.shape[-2]}x{n}")
+    if x.shape[1] != K.shape[1]:
+        raise InputError(f"the filter takes {K.shape[1]} channels, the features have {x.shape[1]}")
+    return F.conv2d(periodic_pad(x, n // 2), K, stride=stride)
+
+
+def conv_adjoint(y: Tensor, K: Tensor, size: tuple[int, int], stride: int = 1) -> Tensor:
+    r"""The adjoint: :math:`\langle K * x, y \rangle = \langle x, \mathrm{adjoint}(y) \rangle`.
+
+    In matrix form :math:`A^T Y`. The transposed convolution of y lives on the padded grid; the
+    pixels that lie outside the image are added back where they were copied from.
+
+    Args:
+        y: shape ``(batch, out, ⌈height/s⌉, ⌈width/s⌉)``.
+        K: the filter, shape ``(out, in, n, n)`` with n odd.
+        size: the height and width of x (a stride loses them).
+        stride: s.
+
+    Returns:
+        shape ``(batch, in, height, width)``.
+
+    Source: Definition 3.
+    """
+    (h, w), p = size, K.shape[-1] // 2
+    expected = (-(-h // stride), -(-w // stride))
+    if tuple(y.shape[-2:]) != expected:
+        raise InputError(f"size {h}x{w} with stride {stride} needs {expected} pixels in y")
+    padded = F.conv_transpose2d(y, K, stride=stride)
+    padded = F.pad(padded, (0, w + 2 * p - padded.shape[-1], 0, h + 2 * p - padded.shape[-2]))
+    if p == 0:
+        return padded
+    rows = padded[..., p : p + h, :].clone()
+    rows[..., -p:, :] += padded[..., :p, :]
+    rows[..., :p, :] += padded[..., p + h :, :]
+    x = rows[..., p : p + w].clone()
+    x[..., -p:] += rows[..., :p]
+    x[..., :p] += rows[..., p + w :]
+    return x
+
+
+def adjoint_filter(K: Tensor) -> Tensor:
+    r"""The filter whose convolution (stride 1) is the adjoint: turned by 180°, channels swapped.
+
+    ``conv(y, adjoint_filter(K)) == conv_adjoint(y, K, size)``. ResNet-S computes it from K in
+    every pass, and so has one filter a layer instead of two.
+
+    Args:
+        K: shape ``(out, in, n, n)``.
+
+    Returns:
+        shape ``(in, out, n, n)``.
+
+    Source: Definition 3, Eq. 15.
+    """
+    return K.flip(-2, -1).transpose(0, 1)
+
+
+def conv_matrix(K: Tensor, size: tuple[int, int], stride: int = 1) -> Tensor:
+    r"""The dense block-circulant matrix A with vec(K * x) = A vec(x).
+
+    For small sizes: it has (out·⌈h/s⌉·⌈w/s⌉) x (in·h·w) entries.
+
+    Args:
+        K: the filter, shape ``(out, in, n, n)`` with n odd.
+        size: the height h and width w of x.
+        stride: s.
+
+    Source: Definitions 2 and 3.
+    """
+    (h, w), (out, into, n, _) = size, K.shape
+    rows, cols = -(-h // stride), -(-w // stride)
+    A = K.new_zeros(out, rows, cols, into, h, w)
+    for i in range(rows):
+        for j in range(cols):
+            for a in range(n):
+                for b in range(n):
+                    u, v = (i * stride + a - n // 2) % h, (j * stride + b - n // 2) % w
+                    A[:, i, j, :, u, v] += K[:, :, a, b]
+    return A.reshape(out * rows * cols, into * h * w)
+
+
+def pad_channels(x: Tensor, channels: int) -> Tensor:
+    """The padding operator E: zero channels in front, ⌊(d2 − d1)/2⌋ of them, and behind.
+
+    It preserves every ℓp norm (Proposition 1).
+
+    Args:
+        x: shape ``(batch, d1, height, width)``.
+        channels: d2 ≥ d1.
+
+    Returns:
+        shape ``(batch, d2, height, width)``.
+
+    Source: Definition 5, Eqs. 30 and 31.
+    """
+    extra = channels - x.shape[1]
+    if extra < 0:
+        raise InputError(f"cannot pad {x.shape[1]} channels to {channels}")
+    return F.pad(x, (0, 0, 0, 0, extra // 2, extra - extra // 2))
+
+
+def pool2(x: Tensor) -> Tensor:
+    r"""The 2D average pooling P2: means over 2x2 squares, of which every pixel lies in one.
+
+    An odd height or width is completed with a zero row or column. The norm is
+    :math:`\|P_2\|_2 = 1/2` (Proposition 2 says ≤ 1).
+
+    Args:
+        x: shape ``(batch, channels, height, width)``.
+
+    Returns:
+        shape ``(batch, channels, ⌈height/2⌉, ⌈width/2⌉)``.
+
+    Source: Definition 6, Eq. 33.
+    """
+    h, w = x.shape[-2:]
+    return F.avg_pool2d(F.pad(x, (0, w % 2, 0, h % 2)) if h % 2 or w % 2 else x, 2)
+
+
+def global_pool(x: Tensor) -> Tensor:
+    r"""The global average pooling Pg: the mean of each channel.
+
+    The norm is :math:`\|P_g\|_2 = 1/\sqrt{hw}` (Proposition 2 says ≤ 1).
+
+    Args:
+        x: shape ``(batch, channels, height, width)``.
+
+    Returns:
+        shape ``(batch, channels)``.
+
+    Source: Definition 6.
+    """
+    return x.mean(dim=(-2, -1))
