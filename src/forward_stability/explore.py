@@ -6,6 +6,7 @@ a frame for every combination with the same function and returns HTML in which a
 keyboard-operable slider changes the frame: no kernel, no other host, and it works from ``file://``.
 """
 
+import base64
 import html
 import itertools
 import json
@@ -121,7 +122,9 @@ class Explorer(ipywidgets.VBox):
         self.image.value = encode(picture(self._draw(**self.selected)), "PNG")
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        bundle = super()._repr_mimebundle_(**kwargs)
+        """The widget, and the current picture for a viewer that has no kernel to run it."""
+        bundle: Any = super()._repr_mimebundle_(**kwargs)
+        bundle["image/png"] = base64.b64encode(self.image.value).decode()
         bundle["text/plain"] = f"<explorer: {_alt(self._alt, self.selected)}>"
         return bundle
 
@@ -147,25 +150,30 @@ class Page:
         self.size = images[0].size
         self.frames = compress(images)
 
-    def _control(self, axis: int, name: str) -> str:
+    def _control(self, identifier: str, axis: int, name: str) -> str:
         options = self.values[name]
         words = [_text(option) for option in options]
         index = options.index(self.start[name])
-        label = html.escape(self.labels[name])
+        identifier = f"{identifier}-{axis}"
         if _is_list(options):
             items = "".join(
                 f'<option value="{i}"{" selected" if i == index else ""}>{html.escape(w)}</option>'
                 for i, w in enumerate(words)
             )
-            control = f'<select data-axis="{axis}" autocomplete="off">{items}</select>'
+            control = (
+                f'<select id="{identifier}" data-axis="{axis}" autocomplete="off">{items}</select>'
+            )
         else:
             values = html.escape(json.dumps(words))
+            width = max(len(word) for word in words)
             control = (
-                f'<input type="range" data-axis="{axis}" autocomplete="off" min="0" step="1" '
-                f'max="{len(words) - 1}" value="{index}" data-values="{values}">'
-                f"<output>{html.escape(words[index])}</output>"
+                f'<input id="{identifier}" type="range" data-axis="{axis}" autocomplete="off" '
+                f'min="0" step="1" max="{len(words) - 1}" value="{index}" data-values="{values}">'
+                f'<output for="{identifier}" style="width: {width}ch">'
+                f"{html.escape(words[index])}</output>"
             )
-        return f"<label><span>{label}</span> {control}</label>"
+        label = f'<label for="{identifier}">{html.escape(self.labels[name])}</label>'
+        return f'<div class="explore-control">{label}{control}</div>'
 
     def _repr_mimebundle_(self, **_kwargs: Any) -> dict[str, str]:
         shape = [len(options) for options in self.values.values()]
@@ -175,14 +183,15 @@ class Page:
         sources = [data_uri(frame, "WEBP") for frame in self.frames]
         frames = [{"src": s, "alt": a} for s, a in zip(sources, self.alts, strict=True)]
         template = resources.files("forward_stability").joinpath("explore.html").read_text("utf-8")
+        identifier = f"explore-{uuid.uuid4().hex[:12]}"
         page = string.Template(template).substitute(
-            id=f"explore-{uuid.uuid4().hex[:12]}",
+            id=identifier,
             shape=json.dumps(shape),
             alt=html.escape(self.alts[first]),
             first=sources[first],
             width=self.size[0],
             height=self.size[1],
-            controls="\n".join(self._control(i, name) for i, name in enumerate(self.values)),
+            controls="\n".join(self._control(identifier, i, n) for i, n in enumerate(self.values)),
             frames=json.dumps(frames).replace("</", "<\\/"),
         )
         return {"text/html": page, "text/plain": f"<explorer: {self.alts[first]}>"}
