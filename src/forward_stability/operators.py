@@ -8,7 +8,7 @@ cross-correlation "convolution". The paper's matrix A of a filter is the matrix 
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from forward_stability.errors import InputError
 
@@ -188,6 +188,19 @@ def pool2(x: Tensor) -> Tensor:
     return F.avg_pool2d(F.pad(x, (0, w % 2, 0, h % 2)) if h % 2 or w % 2 else x, 2)
 
 
+def pool2_norm(size: tuple[int, int]) -> float:
+    r"""The norm of P2, exactly: 1/2, or less where no 2x2 square lies in the image.
+
+    Disjoint squares have orthogonal rows, and a row has at most four entries 1/4.
+
+    Args:
+        size: the height and width of x.
+
+    Source: Proposition 2, which says ≤ 1. Chapter 7.
+    """
+    return (min(size[0], 2) * min(size[1], 2)) ** 0.5 / 4
+
+
 def global_pool(x: Tensor) -> Tensor:
     r"""The global average pooling Pg: the mean of each channel.
 
@@ -202,3 +215,29 @@ def global_pool(x: Tensor) -> Tensor:
     Source: Definition 6.
     """
     return x.mean(dim=(-2, -1))
+
+
+def batch_norm_affine(bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    r"""Batch normalisation after training, as the affine map y ↦ scale · y + shift.
+
+    With the running mean μ and variance s²: scale = γ / √(s² + ε), shift = β − scale · μ.
+
+    Args:
+        bn: the layer; its mode does not matter, the running statistics are taken.
+
+    Returns:
+        scale and shift, float64, of shape ``(channels,)`` each.
+
+    Raises:
+        InputError: if the layer keeps no running statistics (then it is not an affine map).
+
+    Source: Definition 4, Eq. 29, Remark 2 (which have no ε). Chapter 11.
+    """
+    if bn.running_mean is None or bn.running_var is None:
+        raise InputError("the batch normalisation keeps no running statistics to fold")
+    mean, variance = bn.running_mean.double(), bn.running_var.double()
+    scale = (variance + bn.eps).rsqrt()
+    shift = torch.zeros_like(mean)
+    if bn.affine:
+        scale, shift = bn.weight.detach().double() * scale, bn.bias.detach().double()
+    return scale, shift - scale * mean
