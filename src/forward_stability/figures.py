@@ -27,7 +27,7 @@ COLOURS = {
 }
 """One colour a thing throughout the book; each pair also differs in lightness."""
 
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "font.size": 11,
     "axes.titlesize": 11,
     "axes.labelsize": 11,

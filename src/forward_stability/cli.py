@@ -1,0 +1,175 @@
+"""The command ``forward-stability``.
+
+Its options are generated from :class:`~forward_stability.config.Config`. Input that a user can
+mend ends in one line on standard error and exit status 2.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import MISSING, fields
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+
+from forward_stability import __version__, data
+from forward_stability.config import Config
+from forward_stability.errors import InputError
+from forward_stability.runs import Run
+from forward_stability.training import accuracy, choose_device, predict, train
+
+
+class Parser(argparse.ArgumentParser):
+    """Errors on one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """An option for each field of :class:`Config`, with its help text and default."""
+    kinds = {"str": str, "int": int, "float": float, "int | None": int}
+    for f in fields(Config):
+        assert f.default is not MISSING
+        kind = f.type if isinstance(f.type, str) else getattr(f.type, "__name__", str(f.type))
+        default = "" if f.default is None else f" (default: {f.default})"
+        parser.add_argument(
+            f"--{f.name.replace('_', '-')}",
+            type=kinds[kind],
+            default=f.default,
+            metavar={"str": "NAME", "float": "X"}.get(kind, "N"),
+            help=f.metadata["help"] + default,
+        )
+
+
+def build_parser() -> Parser:
+    """The parser of the command line."""
+    parser = Parser(prog="forward-stability", description="Train and examine stable ResNets.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    sub = commands.add_parser(
+        "train",
+        help="train a network",
+        description="Train a network. Stopped at any time, the same command goes on. "
+        "The defaults are those of the paper: 93,500 steps.",
+    )
+    add_config_options(sub)
+    sub.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="run folder (default: results/DATASET-VARIANT-mBLOCKS-seedSEED)",
+    )
+    sub.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu or cuda")
+    sub.set_defaults(run=run_train)
+
+    sub = commands.add_parser(
+        "evaluate",
+        help="test a trained network, on corrupted images too",
+        description="The test accuracy of a trained network with the noise of Eq. 28.",
+    )
+    sub.add_argument("folder", metavar="RUN", help="run folder")
+    sub.add_argument(
+        "--sigma", type=float, nargs="*", default=[], metavar="X",
+        help="unstructured noise: standard deviations, on the scale where pixels are in [0, 1]",
+    )  # fmt: skip
+    sub.add_argument(
+        "--epsilon", type=float, nargs="*", default=[], metavar="X",
+        help="structured noise: multiples of the test image X0",
+    )  # fmt: skip
+    sub.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="seed of the noise (default: 0)"
+    )
+    sub.add_argument(
+        "--x0", type=int, default=0, metavar="N", help="index of a test image (default: 0)"
+    )
+    sub.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu or cuda")
+    sub.set_defaults(run=run_evaluate)
+
+    sub = commands.add_parser(
+        "data",
+        help="fetch and check a data set",
+        description=f"Fetch and check a data set: {data.NAMES}. "
+        f"Files are kept in {data.data_root()} (set FORWARD_STABILITY_DATA to change it).",
+    )
+    sub.add_argument("name", metavar="NAME", help="name of the data set")
+    sub.add_argument("--mirror", metavar="URL", help="address of a folder with the same archives")
+    sub.set_defaults(run=run_data)
+    return parser
+
+
+def run_train(args: argparse.Namespace) -> None:
+    """``forward-stability train``."""
+    config = Config(**{f.name: getattr(args, f.name) for f in fields(Config)})
+    dataset = config.dataset.split(":")[0]
+    name = f"{dataset}-{config.variant}-m{config.blocks}-seed{config.seed}"
+    run = train(
+        config, args.out or Path("results") / name, device=args.device, progress=sys.stderr.isatty()
+    )
+    result = run.info["result"]
+    print(
+        f"{run.folder}: {100 * result['test_accuracy']:.2f} % test accuracy "
+        f"after {result['step']:,} steps in {result['seconds']:.0f} s"
+    )
+
+
+def run_evaluate(args: argparse.Namespace) -> None:
+    """``forward-stability evaluate``."""
+    run = Run(args.folder)
+    network = run.network().to(choose_device(args.device))
+    dataset = data.load_dataset(run.config.dataset)
+    if dataset.fingerprint != run.info["data"]["fingerprint"]:
+        raise InputError(
+            f"{run.config.dataset} is not the data that {run.folder} was trained on: fingerprint "
+            f"{dataset.fingerprint[:12]}, expected {run.info['data']['fingerprint'][:12]}"
+        )
+    if not 0 <= args.x0 < len(dataset.test_images):
+        raise InputError(f"--x0 must be below {len(dataset.test_images)}, got {args.x0}")
+    x0 = data.scale(dataset.test_images[args.x0])
+
+    def line(name: str, corrupt: Any) -> None:
+        scores = predict(network, dataset.test_images, corrupt)
+        print(f"{name:<16}{100 * accuracy(scores, dataset.test_labels):6.2f} %")
+
+    print(f"{network.name} on {dataset.name}, test accuracy")
+    line("no noise", lambda x: x)
+    for sigma in args.sigma:
+        noise = partial(
+            data.unstructured_noise, sigma=sigma, generator=torch.Generator().manual_seed(args.seed)
+        )
+        line(f"σ = {sigma:g}", noise)
+    for epsilon in args.epsilon:
+        line(f"ε = {epsilon:g}", partial(data.structured_noise, x0=x0, epsilon=epsilon))
+
+
+def run_data(args: argparse.Namespace) -> None:
+    """``forward-stability data``."""
+    dataset = data.load_dataset(args.name, download=True, mirror=args.mirror)
+    c, h, w = dataset.train_images.shape[1:]
+    print(
+        f"{dataset.name}: {len(dataset.train_images):,} training and "
+        f"{len(dataset.test_images):,} test images of {h}x{w} pixels, {c} channels, "
+        f"{len(dataset.classes)} classes; fingerprint {dataset.fingerprint[:12]}"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The entry point; returns the exit status."""
+    args = build_parser().parse_args(arguments)
+    try:
+        args.run(args)
+    except (InputError, OSError) as error:
+        message = " ".join(str(error).split())
+        print(f"forward-stability: error: {message}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("forward-stability: stopped; the same command goes on", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

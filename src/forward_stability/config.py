@@ -1,0 +1,75 @@
+"""What is trained and how: the configuration of a run, from which the command line is generated."""
+
+from dataclasses import dataclass, field, fields, replace
+from math import ceil, isfinite
+from typing import Any
+
+from forward_stability.errors import InputError
+from forward_stability.models import VARIANTS
+
+PAPER_STEPS, PAPER_DECAY = 93_500, 32_000
+"""Sect. 4: the number of steps, and after how many of them the learning rate is divided by 10."""
+
+
+def _option(default: Any, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True)
+class Config:
+    """The configuration of a run; the defaults are those of Sect. 4 of the paper.
+
+    The paper does not name a momentum. Its footnote names TFLearn, whose CIFAR-10 example has the
+    same step numbers and momentum 0.9.
+    """
+
+    variant: str = _option("D", "residual layer: D, S or original")
+    blocks: int = _option(3, "m, the number of residual layers in the first stage")
+    width: int = _option(16, "d1, the channels of the first stage; then twice and four times that")
+    dataset: str = _option("digits", "data set: digits, cifar10, …, or imagefolder:PATH")
+    seed: int = _option(0, "seed of initial weights, order of images and augmentation")
+    steps: int = _option(PAPER_STEPS, "number of optimiser steps")
+    epochs: int | None = _option(None, "number of passes over the training set, in place of steps")
+    batch_size: int = _option(128, "images in a mini-batch")
+    learning_rate: float = _option(0.1, "initial learning rate")
+    decay_every: int | None = _option(
+        None, "steps after which the learning rate is divided by 10 (steps * 32000 / 93500)"
+    )
+    momentum: float = _option(0.9, "momentum of the gradient descent")
+    alpha: float = _option(1e-4, "α of Table 1, the weight of the regulariser")
+    evaluate_every: int = _option(500, "steps between two evaluations, with a checkpoint each")
+
+    def __post_init__(self) -> None:
+        if self.variant not in VARIANTS:
+            raise InputError(
+                f"unknown variant {self.variant!r}: choose one of {', '.join(VARIANTS)}"
+            )
+        for name in ("blocks", "width", "steps", "batch_size", "evaluate_every"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("epochs", "decay_every"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 < self.learning_rate < float("inf"):
+            raise InputError(f"learning_rate must be positive, got {self.learning_rate}")
+        if not 0 <= self.momentum < 1:
+            raise InputError(f"momentum must be in [0, 1), got {self.momentum}")
+        if not (self.alpha >= 0 and isfinite(self.alpha)):
+            raise InputError(f"alpha must be at least 0, got {self.alpha}")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Config":
+        """The configuration stored in a run folder.
+
+        Raises:
+            InputError: if it has unknown entries.
+        """
+        if unknown := set(values) - {f.name for f in fields(cls)}:
+            raise InputError(f"unknown entries in the configuration: {', '.join(sorted(unknown))}")
+        return cls(**values)
+
+    def resolved(self, images: int) -> "Config":
+        """With ``steps`` and ``decay_every`` filled in for a training set of so many images."""
+        steps = self.epochs * ceil(images / self.batch_size) if self.epochs else self.steps
+        decay = self.decay_every or max(1, round(steps * PAPER_DECAY / PAPER_STEPS))
+        return replace(self, steps=steps, epochs=None, decay_every=decay)

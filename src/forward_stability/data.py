@@ -1,0 +1,364 @@
+"""Data sets as tensors in memory, their augmentation, and the corruptions of Eq. 28.
+
+``digits`` comes with scikit-learn, so that every chapter runs without a download. The others come
+through torchvision, from a folder for data (see :func:`data_root`) into one checked file each.
+"""
+
+import hashlib
+import os
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from torch import Tensor
+from torchvision import datasets
+from tqdm.auto import tqdm
+
+from forward_stability.errors import InputError
+from forward_stability.storage import checksum, load_tensors, save_tensors
+
+PAD = 4
+"""Pixels by which a training image is padded on each side before it is cropped (Sect. 4)."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where torchvision finds a data set: its class, the folder of its archives, their MD5 sums."""
+
+    dataset: Any
+    folder: str
+    archives: dict[str, tuple[str, str]]
+    """File name: (address, MD5)."""
+    mirror: bool
+    """Whether a mirrored image keeps its class."""
+
+
+def _cifar(dataset: Any) -> Source:
+    return Source(dataset, "", {dataset.filename: (dataset.url, dataset.tgz_md5)}, mirror=True)
+
+
+def _mnist(dataset: Any, mirror: bool) -> Source:
+    base = dataset.mirrors[-1]
+    archives = {name: (base + name, md5) for name, md5 in dataset.resources}
+    return Source(dataset, f"{dataset.__name__}/raw", archives, mirror)
+
+
+SOURCES = {
+    "cifar10": _cifar(datasets.CIFAR10),
+    "cifar100": _cifar(datasets.CIFAR100),
+    "mnist": _mnist(datasets.MNIST, mirror=False),
+    "fashion-mnist": _mnist(datasets.FashionMNIST, mirror=True),
+}
+NAMES = "digits, " + ", ".join(SOURCES) + " or imagefolder:PATH"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set in memory.
+
+    Attributes:
+        name: as given to :func:`load_dataset`.
+        classes: the names of the classes.
+        train_images, test_images: uint8, shape ``(n, channels, height, width)``.
+        train_labels, test_labels: int64, shape ``(n,)``.
+        mirror: whether a mirrored image keeps its class, so that augmentation may flip it.
+        fingerprint: SHA-256 over images and labels.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train_images: Tensor
+    train_labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+    mirror: bool
+    fingerprint: str
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean of each channel of the training images, in [0, 1], shape (channels, 1, 1)."""
+        images = self.train_images
+        # Summed as integers: exact, so that the mean is the same on every machine.
+        total = images.sum(dim=(0, 2, 3), dtype=torch.int64).double()
+        return (total / (255 * images[:, 0].numel())).float().view(-1, 1, 1)
+
+
+def scale(images: Tensor) -> Tensor:
+    """uint8 images as float32 in [0, 1], the scale on which σ and ε of Eq. 28 are measured."""
+    return images.float() / 255
+
+
+def data_root() -> Path:
+    """The folder for data: ``$FORWARD_STABILITY_DATA``, or ``~/.cache/forward-stability``."""
+    return Path(
+        os.environ.get("FORWARD_STABILITY_DATA") or "~/.cache/forward-stability"
+    ).expanduser()
+
+
+def load_dataset(
+    name: str, *, download: bool = False, mirror: str | None = None, progress: bool = True
+) -> Dataset:
+    """A data set by name.
+
+    Args:
+        name: ``digits`` (1,797 handwritten digits, enlarged to 32x32; 360 of them, drawn with a
+            fixed seed, are the test set), ``cifar10``, ``cifar100``, ``mnist``, ``fashion-mnist``,
+            or ``imagefolder:PATH`` with images in PATH/train/CLASS/ and PATH/test/CLASS/.
+        download: fetch archives that are missing.
+        mirror: the address of a folder that holds the same archives.
+        progress: show a progress bar where it takes long.
+
+    Raises:
+        InputError: if the name is unknown, or files are missing, cut short or altered.
+
+    Chapters 8 and 13.
+    """
+    if name == "digits":
+        return _digits()
+    if name.startswith("imagefolder:"):
+        return _imagefolder(name, Path(name.removeprefix("imagefolder:")).expanduser(), progress)
+    if name not in SOURCES:
+        raise InputError(f"unknown data set {name!r}: choose {NAMES}")
+    path, mend = data_root() / f"{name}.safetensors", f"run `forward-stability data {name}`"
+    if path.is_file():
+        return _load(name, path, f"delete it and {mend}")
+    source = SOURCES[name]
+    folder = data_root() / "torchvision" / source.folder
+    for filename, (url, md5) in source.archives.items():
+        archive = folder / filename
+        if not archive.is_file() and not download:
+            raise InputError(f"{name} is not here ({archive} is missing): {mend} to fetch it")
+        if not archive.is_file():
+            fetch(f"{mirror.rstrip('/')}/{filename}" if mirror else url, archive, md5, progress)
+        _check(archive, md5, mend)
+    # All archives are verified, so torchvision unpacks them and does not download.
+    parts = [
+        source.dataset(data_root() / "torchvision", train=train, download=True)
+        for train in (True, False)
+    ]
+    tensors = {}
+    for split, part in zip(("train", "test"), parts, strict=True):
+        images = torch.as_tensor(part.data)
+        images = images.unsqueeze(1) if images.dim() == 3 else images.permute(0, 3, 1, 2)
+        tensors[f"{split}_images"] = images.contiguous()
+        tensors[f"{split}_labels"] = torch.as_tensor(part.targets, dtype=torch.int64)
+    save_tensors(path, tensors, {"classes": parts[0].classes, "mirror": source.mirror})
+    return _load(name, path, mend)
+
+
+def _load(name: str, path: Path, mend: str) -> Dataset:
+    tensors, metadata = load_tensors(path, mend)
+    return _dataset(name, tensors, metadata["classes"], metadata["mirror"])
+
+
+def _dataset(name: str, tensors: dict[str, Tensor], classes: Any, mirror: bool) -> Dataset:
+    return Dataset(
+        name=name,
+        classes=tuple(classes),
+        mirror=mirror,
+        fingerprint=checksum(tensors),
+        **tensors,
+    )
+
+
+def _digits() -> Dataset:
+    """scikit-learn's digits, 8x8 with values 0 to 16, enlarged to 32x32 with values 0 to 255."""
+    bunch: Any = load_digits()
+    small = torch.as_tensor(bunch.images / 16, dtype=torch.float64).unsqueeze(1)
+    large = F.interpolate(small, size=(32, 32), mode="bilinear", align_corners=False)
+    images = (large * 255).round().to(torch.uint8)
+    train, test = train_test_split(
+        np.arange(len(images)), test_size=360, random_state=0, stratify=bunch.target
+    )
+    labels = torch.as_tensor(bunch.target, dtype=torch.int64)
+    tensors = {
+        "train_images": images[train],
+        "train_labels": labels[train],
+        "test_images": images[test],
+        "test_labels": labels[test],
+    }
+    return _dataset("digits", tensors, [str(c) for c in bunch.target_names], mirror=False)
+
+
+def _imagefolder(name: str, path: Path, progress: bool) -> Dataset:
+    """Images in PATH/train/CLASS/ and PATH/test/CLASS/, all of one size, read as RGB."""
+    parts = {}
+    for split in ("train", "test"):
+        if not (path / split).is_dir():
+            raise InputError(f"{path / split} is missing: put images in {path / split}/CLASS/")
+        try:
+            parts[split] = datasets.ImageFolder(str(path / split))
+        except FileNotFoundError as error:
+            raise InputError(f"{path / split} holds no images in folders by class") from error
+    classes = parts["train"].classes
+    if parts["test"].classes != classes:
+        raise InputError(f"{path}: train and test have different classes")
+    listing = hashlib.sha256()
+    for part in parts.values():
+        for file, _ in part.samples:
+            stat = os.stat(file)
+            listing.update(f"{file} {stat.st_size} {stat.st_mtime_ns};".encode())
+    key = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
+    cache = data_root() / f"imagefolder-{key}.safetensors"
+    if cache.is_file():
+        tensors, metadata = load_tensors(cache, f"delete {cache}")
+        if metadata["listing"] == listing.hexdigest():
+            return _dataset(name, tensors, metadata["classes"], metadata["mirror"])
+    tensors = {}
+    for split, part in parts.items():
+        files = [file for file, _ in part.samples]
+        bar = tqdm(files, desc=f"reading {split} images", disable=not progress or None)
+        tensors[f"{split}_images"] = _read_images(bar)
+        tensors[f"{split}_labels"] = torch.as_tensor(part.targets, dtype=torch.int64)
+    metadata = {"classes": classes, "mirror": True, "listing": listing.hexdigest()}
+    save_tensors(cache, tensors, metadata)
+    return _dataset(name, tensors, classes, mirror=True)
+
+
+def _read_images(files: Any) -> Tensor:
+    """Image files as one uint8 tensor of shape ``(n, 3, height, width)``."""
+    arrays: list[np.ndarray] = []
+    for file in files:
+        try:
+            with Image.open(file) as image:
+                array = np.asarray(image.convert("RGB"))
+        except (OSError, SyntaxError) as error:
+            size = os.stat(file).st_size
+            raise InputError(
+                f"{file} ({size:,} bytes) cannot be read as an image ({error}): "
+                "replace or remove it"
+            ) from error
+        if arrays and array.shape != arrays[0].shape:
+            (h, w), (h0, w0) = array.shape[:2], arrays[0].shape[:2]
+            raise InputError(f"{file} has {w}x{h} pixels, the images before it {w0}x{h0}")
+        arrays.append(array)
+    return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).contiguous()
+
+
+def _check(path: Path, md5: str, mend: str) -> None:
+    """Raise InputError unless the file has the MD5 sum."""
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "md5").hexdigest()
+    if found != md5:
+        size = path.stat().st_size
+        raise InputError(
+            f"{path} ({size:,} bytes) is damaged: MD5 {found}, expected {md5}: delete it and {mend}"
+        )
+
+
+def fetch(url: str, path: Path, md5: str, progress: bool = True) -> None:
+    """Download a file, going on where an earlier try stopped, and check its MD5 sum.
+
+    What has come so far is kept beside it under ``.part``. The progress bar says how long it will
+    take: the original host of CIFAR was slowed to about an hour in June 2026, a mirror helps.
+
+    Raises:
+        InputError: if the host cannot be reached, or the file has another checksum.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as response:
+            resumed = response.status == 206
+            done = have if resumed else 0
+            length = response.headers.get("Content-Length")
+            bar = tqdm(
+                total=done + int(length) if length else None,
+                initial=done,
+                unit="B",
+                unit_scale=True,
+                desc=path.name,
+                disable=not progress or None,
+            )
+            with bar, part.open("ab" if resumed else "wb") as file:
+                while block := response.read(1 << 16):
+                    file.write(block)
+                    bar.update(len(block))
+    except urllib.error.HTTPError as error:
+        if error.code != 416:  # 416: the part is already whole
+            raise InputError(f"cannot download {url}: {error}; try --mirror") from error
+    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        raise InputError(
+            f"the download of {url} broke off ({error}); run the command again to go on, "
+            "or try --mirror"
+        ) from error
+    _check(part, md5, "run the command again")
+    part.replace(path)
+
+
+def augment(images: Tensor, fill: Tensor, mirror: bool, generator: torch.Generator) -> Tensor:
+    """Each image shifted by up to 4 pixels and, where ``mirror``, flipped with probability 1/2.
+
+    Every image is padded by 4 pixels and cropped to its size at an offset of its own.
+
+    Args:
+        images: float, shape ``(batch, channels, height, width)``.
+        fill: what the padding holds (the mean), shape ``(channels, 1, 1)``.
+        mirror: whether to flip.
+        generator: random numbers, on the device of the images.
+
+    Returns:
+        the same shape.
+
+    Source: Sect. 4, "preprocessed and augmented as in [16]".
+    """
+    n, _, h, w = images.shape
+    device = images.device
+
+    def integers(end: int) -> Tensor:
+        return torch.randint(end, (n, 1), generator=generator, device=device)
+
+    rows = integers(2 * PAD + 1) + torch.arange(h, device=device)
+    columns = torch.arange(w, device=device).expand(n, w)
+    if mirror:
+        columns = torch.where(integers(2).bool(), columns.flip(-1), columns)
+    columns = columns + integers(2 * PAD + 1)
+    padded = F.pad(images - fill, (PAD,) * 4) + fill
+    index = torch.arange(n, device=device).view(n, 1, 1)
+    crops = padded[index, :, rows.unsqueeze(2), columns.unsqueeze(1)]
+    return crops.permute(0, 3, 1, 2).contiguous()
+
+
+def unstructured_noise(images: Tensor, sigma: float, generator: torch.Generator) -> Tensor:
+    """The images plus independent normal noise in every pixel: x + η, η ~ N(0, σ²).
+
+    Values are not cut off at 0 and 1, as Eq. 28 does not.
+
+    Args:
+        images: in [0, 1], shape ``(batch, channels, height, width)``.
+        sigma: σ ≥ 0, on the [0, 1] scale.
+        generator: on the CPU, so that the noise is the same whatever the device of the images.
+
+    Source: Eq. 28a. Chapter 14.
+    """
+    if not sigma >= 0:
+        raise InputError(f"sigma must be at least 0, got {sigma}")
+    noise = torch.randn(images.shape, generator=generator, dtype=images.dtype)
+    return images + sigma * noise.to(images.device)
+
+
+def structured_noise(images: Tensor, x0: Tensor, epsilon: float) -> Tensor:
+    """The images plus a multiple of one fixed image: x + ε x0.
+
+    Args:
+        images: in [0, 1], shape ``(batch, channels, height, width)``.
+        x0: the fixed image, in [0, 1], shape ``(channels, height, width)``.
+        epsilon: ε ≥ 0.
+
+    Source: Eq. 28b. Chapter 14.
+    """
+    if not epsilon >= 0:
+        raise InputError(f"epsilon must be at least 0, got {epsilon}")
+    if x0.shape != images.shape[1:]:
+        raise InputError(f"x0 must have the shape {tuple(images.shape[1:])}, got {tuple(x0.shape)}")
+    return images + epsilon * x0.to(images)

@@ -1,0 +1,197 @@
+"""Folders of trained networks.
+
+A run folder holds ``config.json``, ``run.json`` (data, environment, result), ``history.jsonl`` (a
+line an evaluation), ``checkpoint.safetensors`` while training goes on and ``weights.safetensors``
+when it is done.
+"""
+
+import json
+import platform
+import subprocess
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from torch import Tensor
+
+from forward_stability import __version__
+from forward_stability.config import Config
+from forward_stability.data import Dataset
+from forward_stability.errors import InputError
+from forward_stability.models import Network
+from forward_stability.storage import load_tensors, read_json, save_tensors, write_bytes, write_json
+
+
+def results_root() -> Path:
+    """The folder of the runs that come with the book.
+
+    In an installed package it lies inside the package, in a checkout at its top.
+    """
+    package = Path(__file__).parent
+    inside = package / "results"
+    return inside if inside.is_dir() else package.parent.parent / "results"
+
+
+class Run:
+    """A run folder.
+
+    Args:
+        folder: the folder, or the name of a run that comes with the book.
+
+    Raises:
+        InputError: if there is no run.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        if not self.folder.is_dir() and (results_root() / folder).is_dir():
+            self.folder = results_root() / folder
+        if not (self.folder / "config.json").is_file():
+            raise InputError(f"{self.folder} is no run folder: it has no config.json")
+
+    @classmethod
+    def create(cls, folder: Path, config: Config, dataset: Dataset, device: str) -> "Run":
+        """A new run folder, or the one that is there if it has the same configuration and data.
+
+        Raises:
+            InputError: if the folder holds something else.
+        """
+        data = {
+            "name": dataset.name,
+            "fingerprint": dataset.fingerprint,
+            "classes": list(dataset.classes),
+            "image_shape": list(dataset.train_images.shape[1:]),
+            "train_images": len(dataset.train_images),
+            "test_images": len(dataset.test_images),
+        }
+        if folder.is_dir() and any(folder.iterdir()):
+            run = cls(folder)
+            for what, found, wanted in (
+                ("configuration", asdict(run.config), asdict(config)),
+                ("data", run.info["data"], data),
+            ):
+                different = [key for key in wanted if found.get(key) != wanted[key]]
+                if different:
+                    key = different[0]
+                    raise InputError(
+                        f"{folder} holds a run of another {what}: {key} is {found.get(key)!r}, "
+                        f"not {wanted[key]!r}; choose another folder"
+                    )
+            return run
+        write_json(folder / "run.json", {"data": data, "environment": environment(device)})
+        write_json(folder / "config.json", asdict(config))
+        return cls(folder)
+
+    @cached_property
+    def config(self) -> Config:
+        """What is trained and how."""
+        return Config.from_dict(read_json(self.folder / "config.json"))
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """``data``, ``environment`` and, when the run is done, ``result``."""
+        return read_json(self.folder / "run.json")
+
+    @property
+    def done(self) -> bool:
+        """Whether training has ended."""
+        return (self.folder / "weights.safetensors").is_file()
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """An entry an evaluation: step, epoch, loss, learning_rate, test_accuracy, seconds."""
+        path = self.folder / "history.jsonl"
+        if not path.is_file():
+            return []
+        return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+    def write_history(self, entries: list[dict[str, Any]]) -> None:
+        """Replace the history, atomically."""
+        lines = "".join(json.dumps(entry) + "\n" for entry in entries)
+        write_bytes(self.folder / "history.jsonl", lines.encode())
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """The arguments of :class:`~forward_stability.models.Network`."""
+        data = self.info["data"]
+        return {
+            "variant": self.config.variant,
+            "blocks": self.config.blocks,
+            "width": self.config.width,
+            "channels": data["image_shape"][0],
+            "classes": len(data["classes"]),
+        }
+
+    def save(self, filename: str, tensors: dict[str, Tensor], **metadata: Any) -> None:
+        """Write tensors to a file of the folder, marked with the architecture."""
+        metadata["architecture"] = self.architecture
+        save_tensors(self.folder / filename, tensors, metadata)
+
+    def load(self, filename: str, mend: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Read tensors written by :meth:`save`.
+
+        Raises:
+            InputError: if the file is missing, damaged, or of another architecture.
+        """
+        path = self.folder / filename
+        tensors, metadata = load_tensors(path, mend)
+        found = metadata.get("architecture")
+        if found != self.architecture:
+            raise InputError(
+                f"{path} belongs to another network: {found}, not {self.architecture}: {mend}"
+            )
+        return tensors, metadata
+
+    def network(self) -> Network:
+        """The trained network, in evaluation mode, on the CPU.
+
+        Raises:
+            InputError: if the run is not done, or its weights are damaged or of another network.
+        """
+        mend = f"train it with `forward-stability train --out {self.folder}`"
+        tensors, _ = self.load("weights.safetensors", mend)
+        network = Network(**self.architecture)
+        network.load_state_dict(tensors)
+        return network.eval()
+
+
+def environment(device: str) -> dict[str, str]:
+    """What a number depends on besides code and data: versions, hardware, commit."""
+    return {
+        "package": __version__,
+        "commit": commit(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "hardware": hardware(device),
+        "threads": str(torch.get_num_threads()),
+    }
+
+
+def hardware(device: str) -> str:
+    """The name of the processor or the GPU."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def commit() -> str:
+    """The commit of the checkout that the package is imported from, "+" if it was changed."""
+    here = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(here), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "-s", ".") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

@@ -1,0 +1,102 @@
+"""Files that are whole or absent: atomic writing, and tensors with a checksum.
+
+Tensors are kept as safetensors, which hold numbers and text only: reading one never runs code.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from forward_stability.errors import InputError
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file by way of a temporary one beside it, so that a crash leaves the old or the new.
+
+    Raises:
+        OSError: if it cannot be written (disk full, no permission); the old file is untouched.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot write {path}: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON, atomically."""
+    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON.
+
+    Raises:
+        InputError: if the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing") from None
+    except ValueError as error:
+        raise InputError(f"{path} is not valid JSON ({error}): restore or delete it") from None
+
+
+def checksum(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over the names, types, shapes and values of the tensors."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+    """Write tensors and JSON metadata to one safetensors file, atomically, with a checksum."""
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    header = {"metadata": json.dumps(dict(metadata)), "sha256": checksum(whole)}
+    write_bytes(path, safetensors.torch.save(whole, header))
+
+
+def load_tensors(path: Path, mend: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read tensors and metadata written by :func:`save_tensors`.
+
+    Args:
+        path: the file.
+        mend: what the reader can do when the file is no good; it ends the error message.
+
+    Raises:
+        InputError: if the file is missing, cut short, altered or of another kind.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} is missing: {mend}")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        expected, metadata = header["sha256"], json.loads(header["metadata"])
+    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        size = path.stat().st_size
+        raise InputError(
+            f"{path} ({size:,} bytes) is damaged or no file of ours: {mend}"
+        ) from error
+    found = checksum(tensors)
+    if found != expected:
+        raise InputError(f"{path} was altered: SHA-256 {found}, expected {expected}: {mend}")
+    return tensors, metadata

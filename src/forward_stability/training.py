@@ -1,0 +1,255 @@
+"""The training of Sect. 4: one loop for CPU and GPU, that can be stopped and gone on with.
+
+All randomness of step t (the order of the images, their augmentation) is drawn from generators
+seeded by the seed of the run and t. Nothing but weights and momenta needs saving, and a run that
+was stopped ends with the same weights as one that was not.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from forward_stability.config import Config
+from forward_stability.data import Dataset, augment, load_dataset, scale
+from forward_stability.errors import InputError
+from forward_stability.models import Network, PeriodicConv2d, ResidualD, project_
+from forward_stability.runs import Run, environment
+from forward_stability.storage import write_json
+
+
+def generator(seed: int, purpose: str, index: int, device: str = "cpu") -> torch.Generator:
+    """A generator of random numbers that depends on nothing but its arguments."""
+    key = hashlib.sha256(f"{seed}/{purpose}/{index}".encode()).digest()
+    return torch.Generator(device).manual_seed(int.from_bytes(key[:7], "big"))
+
+
+def parameter_groups(network: Network, alpha: float) -> list[dict[str, Any]]:
+    r"""The parameters, grouped by weight decay, so that the decay is the gradient of Table 1.
+
+    :math:`\alpha/2 \, \|K\|^2` has the gradient αK. For ResNet-D, Table 1 prints
+    :math:`\alpha \|K\|^2`, without the 1/2, for the convolution, the pooling layers and the fully
+    connected layer: twice the decay. Biases and batch normalisation are not regularised.
+
+    Source: Table 1 and Eq. 3. Chapter 13.
+    """
+    double = 2.0 if network.variant == "D" else 1.0
+    decay: dict[int, float] = {}
+    for layer in network.layers:
+        factor = 1.0 if isinstance(layer, ResidualD) else double
+        for module in layer.modules():
+            if isinstance(module, PeriodicConv2d | nn.Linear):
+                decay[id(module.weight)] = factor * alpha
+    groups: dict[float, list[Tensor]] = {}
+    for parameter in network.parameters():
+        groups.setdefault(decay.get(id(parameter), 0.0), []).append(parameter)
+    return [{"params": params, "weight_decay": wd} for wd, params in sorted(groups.items())]
+
+
+def learning_rate(config: Config, step: int) -> float:
+    """The learning rate of a step: divided by 10 after every ``decay_every`` steps (Sect. 4)."""
+    return config.learning_rate * 0.1 ** (step // (config.decay_every or config.steps))
+
+
+@torch.no_grad()
+def predict(
+    network: Network,
+    images: Tensor,
+    corrupt: Callable[[Tensor], Tensor] = lambda x: x,
+    batch_size: int = 500,
+) -> Tensor:
+    """The scores x^N of images, batch by batch, in evaluation mode.
+
+    Args:
+        network: the network, on any device; its mode is restored.
+        images: uint8, shape ``(n, channels, height, width)``.
+        corrupt: applied to each batch, in [0, 1].
+        batch_size: images at a time.
+
+    Returns:
+        shape ``(n, classes)``, on the CPU.
+    """
+    training, device = network.training, network.get_buffer("mean").device
+    network.eval()
+    scores = [network(corrupt(scale(x.to(device)))).cpu() for x in images.split(batch_size)]
+    network.train(training)
+    return torch.cat(scores)
+
+
+def accuracy(scores: Tensor, labels: Tensor) -> float:
+    """The fraction of images whose largest score is that of their label."""
+    return (scores.argmax(dim=1) == labels).double().mean().item()
+
+
+def choose_device(name: str) -> str:
+    """``auto`` is the GPU if there is one, else the CPU.
+
+    Raises:
+        InputError: if a GPU is asked for and there is none.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError("device cuda: PyTorch finds no GPU; use --device cpu")
+    return name
+
+
+def new_network(config: Config, dataset: Dataset) -> Network:
+    """The network of a configuration, with the initial weights of its seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        network = Network(
+            config.variant,
+            config.blocks,
+            config.width,
+            channels=dataset.train_images.shape[1],
+            classes=len(dataset.classes),
+        )
+    network.get_buffer("mean").copy_(dataset.mean)
+    return network
+
+
+class Trainer:
+    """Network and optimiser of a run, and the step they take.
+
+    Args:
+        config: resolved (see :meth:`Config.resolved`).
+        dataset: the data.
+        device: such as "cpu" or "cuda".
+    """
+
+    def __init__(self, config: Config, dataset: Dataset, device: str) -> None:
+        self.config, self.device, self.mirror = config, device, dataset.mirror
+        self.images = dataset.train_images.to(device)
+        self.labels = dataset.train_labels.to(device)
+        self.network = new_network(config, dataset).to(device)
+        self.optimiser = torch.optim.SGD(
+            parameter_groups(self.network, config.alpha),
+            lr=config.learning_rate,
+            momentum=config.momentum,
+        )
+        self.optimiser.register_step_post_hook(lambda *_: project_(self.network))
+        self.batches = -(-len(self.images) // config.batch_size)
+
+    def batch(self, step: int) -> Tensor:
+        """The indices of the images of a step: each epoch goes through all images once."""
+        epoch, part = divmod(step, self.batches)
+        order = torch.randperm(
+            len(self.images), generator=generator(self.config.seed, "order", epoch)
+        )
+        start = part * self.config.batch_size
+        return order[start : start + self.config.batch_size].to(self.device)
+
+    def step(self, step: int) -> Tensor:
+        """One step of the optimiser; returns the mean cross-entropy of the mini-batch."""
+        index = self.batch(step)
+        random = generator(self.config.seed, "augmentation", step, self.device)
+        fill = self.network.get_buffer("mean")
+        images = augment(scale(self.images[index]), fill, self.mirror, random)
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.config, step)
+        self.network.train()
+        loss = F.cross_entropy(self.network(images), self.labels[index])
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step()
+        return loss.detach()
+
+    def state(self) -> dict[str, Tensor]:
+        """Weights, statistics and momenta: all that the next step depends on."""
+        momenta = {
+            f"momentum.{name}": self.optimiser.state[parameter]["momentum_buffer"]
+            for name, parameter in self.network.named_parameters()
+            if "momentum_buffer" in self.optimiser.state[parameter]
+        }
+        return {f"network.{k}": v for k, v in self.network.state_dict().items()} | momenta
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go back to a state."""
+        prefix = "network."
+        weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        self.network.load_state_dict(weights)
+        for name, parameter in self.network.named_parameters():
+            if (momentum := state.get(f"momentum.{name}")) is not None:
+                self.optimiser.state[parameter]["momentum_buffer"] = momentum.to(self.device)
+
+
+def train(config: Config, folder: Path, *, device: str = "auto", progress: bool = False) -> Run:
+    """Train a network into a run folder; goes on where an earlier call was stopped.
+
+    Args:
+        config: what and how.
+        folder: the run folder.
+        device: "auto", "cpu" or "cuda".
+        progress: show a progress bar.
+
+    Returns:
+        the run, done.
+
+    Raises:
+        InputError: if data or checkpoint are damaged, the folder holds another run, or training
+            diverges.
+
+    Source: Sect. 4. Chapters 8 and 13.
+    """
+    device = choose_device(device)
+    dataset = load_dataset(config.dataset, progress=progress)
+    config = config.resolved(len(dataset.train_images))
+    run = Run.create(folder, config, dataset, device)
+    if run.done:
+        return run
+    trainer = Trainer(config, dataset, device)
+    first, history = 0, []
+    if (folder / "checkpoint.safetensors").exists():
+        state, metadata = run.load("checkpoint.safetensors", "delete it to start again")
+        trainer.restore(state)
+        first = metadata["step"]
+        history = [entry for entry in run.history if entry["step"] <= first]
+    seconds = history[-1]["seconds"] if history else 0.0
+    losses, start = [], time.perf_counter()
+    bar = tqdm(
+        range(first, config.steps),
+        initial=first,
+        total=config.steps,
+        desc=f"{trainer.network.name} on {dataset.name.split(':')[0]}",
+        unit="step",
+        disable=not progress,
+    )
+    for step in bar:
+        losses.append(trainer.step(step))
+        done = step + 1
+        if done % config.evaluate_every and done < config.steps:
+            continue
+        loss = torch.stack(losses).double().mean().item()
+        if not loss < float("inf"):
+            raise InputError(
+                f"training diverged before step {done} (loss {loss}): lower the learning rate"
+            )
+        scores = predict(trainer.network, dataset.test_images)
+        entry = {
+            "step": done,
+            "epoch": round(done / trainer.batches, 4),
+            "loss": loss,
+            "learning_rate": learning_rate(config, step),
+            "test_accuracy": accuracy(scores, dataset.test_labels),
+            "seconds": round(seconds + time.perf_counter() - start, 3),
+        }
+        history.append(entry)
+        losses.clear()
+        run.write_history(history)
+        if done < config.steps:
+            run.save("checkpoint.safetensors", trainer.state(), step=done)
+        bar.set_postfix(accuracy=f"{100 * entry['test_accuracy']:.2f} %")
+    last = history[-1]
+    result = {key: last[key] for key in ("step", "loss", "test_accuracy", "seconds")}
+    info = run.info | {"environment": environment(device), "result": result}
+    write_json(folder / "run.json", info)
+    run.save("weights.safetensors", trainer.network.state_dict())
+    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    return run
