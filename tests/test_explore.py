@@ -1,0 +1,115 @@
+"""A slider in a kernel and the same slider on a page show the same pictures."""
+
+import base64
+import io
+import itertools
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from forward_stability import figures
+from forward_stability.errors import InputError
+from forward_stability.explore import Explorer, Page, compress, explore
+
+VALUES = {"rate": [0.5, 1.0, 2.0, 4.0], "kind": ["sine", "noise"]}
+X = np.linspace(0, 6, 200)
+NOISE = np.random.default_rng(0).normal(size=X.size)
+
+
+def draw(rate, kind):
+    fig, ax = figures.figure(width=3, height=2)
+    ax.plot(X, np.sin(rate * X) if kind == "sine" else rate * NOISE)
+    ax.set(ylim=(-4, 4), title=f"{kind}, {rate:g}")
+    return fig
+
+
+def make(**options):
+    return explore(draw, alt=lambda rate, kind: f"{kind} at {rate}", **options, **VALUES)
+
+
+def on_page(monkeypatch, **options):
+    monkeypatch.setenv(figures.PAGE, "1")
+    return make(**options)
+
+
+def pixels(content: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"), dtype=float)
+
+
+def test_kernel_and_page_show_the_same_pictures(monkeypatch):
+    live, page = make(), on_page(monkeypatch)
+    assert isinstance(live, Explorer)
+    assert isinstance(page, Page)
+    html = page._repr_mimebundle_()["text/html"]
+    content = re.search(r'<script type="application/json">(.*?)</script>', html, re.DOTALL)
+    assert content is not None
+    frames = json.loads(content[1])
+    combinations = list(itertools.product(*VALUES.values()))
+    assert len(frames) == len(combinations)
+    shown = []
+    for frame, (rate, kind) in zip(frames, combinations, strict=True):
+        live.controls["rate"].value = rate
+        live.controls["kind"].value = kind
+        shown.append(pixels(live.image.value))
+        static = pixels(base64.b64decode(frame["src"].partition(",")[2]))
+        np.testing.assert_array_equal(static, shown[-1])  # these few fit without loss
+        assert frame["alt"] == f"{kind} at {rate}"
+    for one, other in itertools.combinations(shown, 2):
+        assert np.abs(one - other).max() > 100
+
+
+def test_frames_beyond_the_budget_lose_colours_but_not_the_picture():
+    images = [figures.picture(draw(rate, "noise")) for rate in VALUES["rate"]]
+    lossless = sum(map(len, compress(images)))
+    frames = compress(images, budget=lossless)  # as base64 they take a third more
+    assert sum(map(len, frames)) < 3 * lossless / 4 + 3
+    for image, frame in zip(images, frames, strict=True):
+        exact, shown = np.asarray(image, dtype=float), pixels(frame)
+        assert 0 < np.abs(shown - exact).mean() < 3  # of 255
+
+
+def test_frames_that_cannot_fit_are_refused():
+    with pytest.raises(InputError, match="give fewer values"):
+        compress([figures.picture(draw(1.0, "sine"))], budget=1000)
+
+
+def test_controls_start_where_told(monkeypatch):
+    start = {"rate": 2.0, "kind": "noise"}
+    assert make(start=start).selected == start
+    html = on_page(monkeypatch, start=start)._repr_mimebundle_()["text/html"]
+    assert 'alt="noise at 2.0"' in html
+    assert 'max="3" value="2"' in html
+    assert '<option value="1" selected>noise' in html
+
+
+def test_a_stored_explorer_carries_its_current_picture():
+    live = make()
+    live.controls["rate"].value = 4.0
+    bundle = live._repr_mimebundle_()
+    assert bundle["text/plain"] == "<explorer: sine at 4.0>"
+    expected = np.asarray(figures.picture(draw(4.0, "sine")), dtype=float)
+    np.testing.assert_array_equal(pixels(base64.b64decode(bundle["image/png"])), expected)
+
+
+def test_labels_are_escaped_and_bound_to_their_controls(monkeypatch):
+    html = on_page(monkeypatch, labels={"rate": "rate < 5"})._repr_mimebundle_()["text/html"]
+    label = re.search(r'<label for="([^"]+)">rate &lt; 5</label>', html)
+    assert label is not None
+    assert f'<input id="{label[1]}" type="range"' in html
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "at least one argument"),
+        ({"rate": [1.0]}, "at least two values for 'rate'"),
+        ({"rate": [1.0, 2.0], "start": {"rate": 3.0}}, "start of 'rate' is 3.0"),
+        ({"rate": [1.0, 2.0], "labels": {"speed": "x"}}, r"no argument named \['speed'\]"),
+    ],
+)
+def test_wrong_arguments_are_named(options, message):
+    with pytest.raises(InputError, match=message):
+        explore(draw, alt="a wave", **options)

@@ -1,0 +1,212 @@
+"""The built book in a browser: quiet, self-contained, typeset, and every slider moves its picture.
+
+Without a Chromium the tests are skipped, or fail if REQUIRE_BROWSER=1.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+from browser import SITE, find_chromium, launch, open_page, serve
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request
+
+from forward_stability.explore import BUDGET
+
+PAGES = sorted(
+    path.relative_to(SITE).as_posix()
+    for path in SITE.rglob("*.html")
+    if "_static" not in path.relative_to(SITE).parts and path != SITE / "index.html"
+)
+
+
+class Visit:
+    """One page of the book, opened once for all tests of it, and what the browser said."""
+
+    def __init__(self, browser: Browser, name: str, address: str) -> None:
+        self.name, self.complaints = name, []
+        self.origin = urlsplit(address)[:2]
+        self.page = browser.new_page(viewport={"width": 1280, "height": 900})
+        self.page.on("console", self._heard)
+        self.page.on("pageerror", lambda error: self.complaints.append(f"page error: {error}"))
+        self.page.on("request", self._asked)
+        self.page.on("requestfailed", lambda r: self.complaints.append(f"failed: {r.url}"))
+        self.page.on(
+            "response",
+            lambda r: self.complaints.append(f"{r.status}: {r.url}") if r.status >= 400 else None,
+        )
+        open_page(self.page, address)
+
+    def _asked(self, request: Request) -> None:
+        if urlsplit(request.url)[:2] not in (self.origin, ("data", ""), ("blob", "")):
+            self.complaints.append(f"another host: {request.url}")
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(f"console {message.type}: {message.text}")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    executable = find_chromium()
+    if executable is None:
+        if os.environ.get("REQUIRE_BROWSER") == "1":
+            pytest.fail("no Chromium was found, and REQUIRE_BROWSER=1")
+        pytest.skip("no Chromium was found")
+    with launch(executable) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    with serve() as address:
+        yield address
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def visit(request, browser: Browser, site: str) -> Iterator[Visit]:
+    visit = Visit(browser, request.param, f"{site}/{request.param}")
+    yield visit
+    visit.page.close()
+
+
+def test_the_book_is_built():
+    assert PAGES, "build the book first: make book"
+
+
+def test_the_address_of_the_book_leads_to_its_first_page(browser: Browser, site: str):
+    page = browser.new_page()
+    page.goto(site)
+    page.wait_for_url("**/book/00_start.html")
+    page.close()
+
+
+def test_formulas_are_typeset(visit: Visit):
+    found = visit.page.evaluate("""() => {
+        const raw = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+        while (walker.nextNode()) {
+            const node = walker.currentNode;
+            if (node.parentElement.closest("script, style, code, pre, mjx-container")) continue;
+            if (/\\\\\\(|\\\\\\[|\\$\\$|\\\\begin\\{/.test(node.data)) raw.push(node.data.trim());
+        }
+        const blank = [...document.querySelectorAll(".math")]
+            .filter(formula => !formula.querySelector("mjx-container")).map(f => f.outerHTML);
+        const wrong = [...document.querySelectorAll("mjx-merror")]
+            .map(e => e.closest(".math").querySelector("mjx-merror").dataset.mjxError);
+        return {raw, blank, wrong};
+    }""")
+    assert found == {"raw": [], "blank": [], "wrong": []}
+
+
+def test_no_output_of_a_failed_cell(visit: Visit):
+    assert "Traceback (most recent call last)" not in visit.page.content()
+
+
+def test_images_have_alternative_text(visit: Visit):
+    silent = visit.page.eval_on_selector_all(
+        "img", "images => images.filter(i => !i.alt.trim()).map(i => i.src.slice(0, 100))"
+    )
+    assert silent == []
+
+
+def test_nothing_is_wider_than_a_phone(visit: Visit):
+    page = visit.page
+    page.set_viewport_size({"width": 360, "height": 740})
+    width = page.evaluate("document.scrollingElement.scrollWidth")
+    wide = page.eval_on_selector_all(
+        "figure.explore, img.figure, figure.explore .explore-control",
+        "all => all.filter(e => e.offsetParent && e.getBoundingClientRect().right > 360)"
+        ".map(e => e.outerHTML.slice(0, 100))",
+    )
+    page.set_viewport_size({"width": 1280, "height": 900})
+    assert (width, wide) == (360, [])
+
+
+def show_everything(page: Page) -> None:
+    """Open what is collapsed, such as proofs and solutions."""
+    page.evaluate("""() => {
+        for (const e of document.querySelectorAll("details")) e.open = true;
+        for (const e of document.querySelectorAll(".toggle-hidden"))
+            e.classList.remove("toggle-hidden");
+    }""")
+
+
+def check_control(control: Locator, figure: Locator) -> None:
+    """Move a control in all ways; the picture, the value and its text must follow."""
+    page = control.page
+    picture = figure.locator("img")
+
+    def source() -> str | None:
+        return picture.get_attribute("src")
+
+    def position() -> int:
+        return int(control.input_value())
+
+    control.scroll_into_view_if_needed()
+    if control.evaluate("e => e.tagName") == "SELECT":
+        assert re.match(r'- combobox "\S.*"', control.aria_snapshot())
+        seen = set()
+        for i in range(control.locator("option").count()):
+            control.select_option(index=i)
+            seen.add(source())
+        assert len(seen) > 1, "no option changes the picture"
+        return
+
+    assert re.match(r'- slider "\S.*"', control.aria_snapshot())
+    texts = control.evaluate("e => JSON.parse(e.dataset.values)")
+    output = control.locator("xpath=../output")
+    control.focus()
+    page.keyboard.press("Home")
+    seen = {source()}
+    for i in range(len(texts)):
+        assert position() == i
+        assert output.text_content() == control.get_attribute("aria-valuetext") == texts[i]
+        seen.add(source())
+        page.keyboard.press("ArrowRight")
+    assert len(seen) > 1, "no key changes the picture"
+
+    page.keyboard.press("Home")
+    box = control.bounding_box()
+    assert box is not None
+    seen, middle = {source()}, box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 12, middle)
+    page.mouse.down()
+    for step in range(1, 11):
+        page.mouse.move(box["x"] + 12 + (box["width"] - 13) * step / 10, middle)
+        seen.add(source())
+    page.mouse.up()
+    assert position() == len(texts) - 1
+    assert output.text_content() == texts[-1]
+    assert len(seen) > 1, "no drag changes the picture"
+
+
+def test_every_control_moves_its_picture(visit: Visit):
+    show_everything(visit.page)
+    for figure in visit.page.locator("figure.explore").all():
+        controls = figure.locator("[data-axis]").all()
+        assert controls
+        for control in controls:
+            check_control(control, figure)
+
+
+def test_pictures_fit_the_budget(visit: Visit):
+    sizes = visit.page.eval_on_selector_all(
+        "figure.explore script[type='application/json']",
+        "all => all.map(s => JSON.parse(s.textContent).reduce((n, f) => n + f.src.length, 0))",
+    )
+    assert all(size <= BUDGET + 1000 for size in sizes), sizes  # and the prefix of each address
+
+
+def test_the_browser_did_not_complain(visit: Visit):
+    """The last test of a page: it covers what the others did there."""
+    assert visit.complaints == []
+
+
+def test_a_page_opens_from_a_file(browser: Browser):
+    chapter = next(p for p in PAGES if 'class="explore"' in (SITE / p).read_text("utf-8"))
+    visit = Visit(browser, chapter, (SITE / chapter).as_uri())
+    test_formulas_are_typeset(visit)
+    test_every_control_moves_its_picture(visit)
+    assert visit.complaints == []
+    visit.page.close()

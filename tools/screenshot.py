@@ -1,0 +1,46 @@
+"""Draw book/_static/noise-slider.png, the picture of the README, from the built book.
+
+Usage: python tools/screenshot.py [--page book/14_corrupted_images.html]
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from browser import SITE, find_chromium, launch, open_page, serve
+
+TARGET = SITE.parents[1] / "book" / "_static" / "noise-slider.png"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Draw a slider of the built book.")
+    parser.add_argument("--page", default="book/14_corrupted_images.html", help="page of the site")
+    parser.add_argument("--number", type=int, default=0, help="which figure with sliders, from 0")
+    parser.add_argument("--steps", type=int, default=3, help="how far to move its first slider")
+    parser.add_argument("--output", type=Path, default=TARGET)
+    options = parser.parse_args()
+    executable = find_chromium()
+    if executable is None or not (SITE / options.page).exists():
+        missing = "a Chromium" if executable is None else f"{SITE / options.page} (make book)"
+        print(f"needs {missing}", file=sys.stderr)
+        return 2
+    with serve() as address, launch(executable) as browser:
+        page = browser.new_page(viewport={"width": 1100, "height": 900})
+        open_page(page, f"{address}/{options.page}")
+        figure = page.locator("figure.explore").nth(options.number)
+        figure.scroll_into_view_if_needed()
+        slider = figure.locator("input[type=range]").first
+        slider.focus()
+        for _ in range(options.steps):
+            page.keyboard.press("ArrowRight")
+        slider.evaluate("e => e.blur()")
+        page.wait_for_function(
+            "() => [...document.querySelectorAll('figure.explore img')].every(i => i.complete)"
+        )
+        figure.screenshot(path=options.output)
+    print(options.output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
