@@ -14,7 +14,7 @@ LARGEST = 1_000_000  # bytes of a notebook with its outputs
 
 def read_toc() -> list[str]:
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
-    chapters = [chapter for part in toc["parts"] for chapter in part["chapters"]]
+    chapters = [chapter for part in toc.get("parts", []) for chapter in part["chapters"]]
     return [toc["root"], *(chapter["file"] for chapter in chapters)]
 
 
