@@ -1,0 +1,201 @@
+"""The five bounds and the nonlinear Gronwall inequality, against solve_ivp and closed forms."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.integrate import solve_ivp
+
+from forward_stability.errors import InputError
+from forward_stability.flow import (
+    Piecewise,
+    ResNetFlow,
+    ResNetSFlow,
+    forward_backward,
+    time_grid,
+)
+from forward_stability.growth import EQUATIONS, bound, gronwall, nonlinear_gronwall
+
+GENERATOR = torch.Generator().manual_seed(0)
+PIECES = torch.randn(4, 3, 3, 3, generator=GENERATOR, dtype=torch.float64)
+JUMPS = [0.4, 0.9]
+
+
+def weights(kind):
+    """A1, A2 ≥ 0, b1, b2 as pieces or as smooth functions of time."""
+    A1, A2, b1, b2 = PIECES[0], PIECES[1].abs(), PIECES[2, :, 0], PIECES[3, :, 0]
+    if kind == "pieces":
+        return [Piecewise(w, JUMPS) for w in (A1, A2, b1, b2)]
+    return [
+        lambda t: A1[0] + math.sin(3 * t) * A1[1],
+        lambda t: A2[0] + t * A2[1],
+        lambda t: b1[0] + math.cos(2 * t) * b1[1],
+        lambda t: b2[0] + t**2 * b2[1],
+    ]
+
+
+def make(equation, kind):
+    A1, A2, b1, b2 = weights(kind)
+    if EQUATIONS[equation] is ResNetSFlow:
+        return ResNetSFlow(A1, b1, b2)
+    return EQUATIONS[equation](A1, A2, b1, b2)
+
+
+def by_numpy(flow, equation, t):
+    """c and g written again, from the paper."""
+    A1, A2, b1, b2 = (w.numpy() for w in flow.weights(t))
+    c = np.linalg.svd(A1)[1][0] * np.linalg.svd(A2)[1][0]
+    relu = lambda z: np.where(z > 0, z, 0)  # noqa: E731
+    return {
+        7: (c, np.linalg.svd(A2)[1][0] * math.sqrt((b1**2).sum()) + np.linalg.norm(relu(b2))),
+        8: (c, 0.0),
+        10: (0.0, np.linalg.norm(relu(b2))),
+        12: (0.0, np.linalg.norm(relu(-A1.T @ relu(b1) + b2))),
+        13: (0.0, 0.0),
+    }[equation]
+
+
+@pytest.mark.parametrize("kind", ["pieces", "functions"])
+@pytest.mark.parametrize("equation", EQUATIONS)
+def test_bound_solves_the_linear_equation(equation, kind):
+    flow = make(equation, kind)
+    times = torch.tensor([0.0, 0.3, 0.7, 1.5], dtype=torch.float64)
+    result = bound(flow, equation, 2.0, times)
+    assert result.values[0] == 2.0
+    assert result.error == 0 if kind == "pieces" else result.error < 1e-8
+    v, t = [2.0], 0.0
+    stops = sorted({*times.tolist()[1:], *JUMPS})
+    expected = [2.0]
+    for stop in stops:
+        middle = (t + stop) / 2
+
+        def slope(s, v, middle=middle):
+            c, g = by_numpy(flow, equation, middle if kind == "pieces" else s)
+            return c * v + g
+
+        v = solve_ivp(slope, (t, stop), v, method="DOP853", rtol=1e-11, atol=1e-12).y[:, -1]
+        t = stop
+        if stop in times.tolist():
+            expected.append(v[0])
+    np.testing.assert_allclose(result.values.numpy(), expected, rtol=2e-9)
+
+
+def test_constant_weights_in_closed_form():
+    # c = 3 and g = 1/2 for all time: v = (v0 + g/c) exp(ct) - g/c.
+    flow = ResNetFlow([[1.5]], [[-2.0]], [0.0], [0.5])
+    times = time_grid(2.0, 7)
+    values, error = bound(flow, 7, 1.0, times)
+    torch.testing.assert_close(
+        values, (1 + 1 / 6) * torch.exp(3 * times) - 1 / 6, rtol=1e-13, atol=0
+    )
+    assert error == 0
+
+
+def test_a_kink_is_resolved_and_the_error_is_honest():
+    # ∫ |sin(7s)| ds over [0, 2], with kinks at multiples of π/7: four humps of 2/7 and a part.
+    def rates(t):
+        return torch.tensor(0.0, dtype=torch.float64), torch.tensor(
+            abs(math.sin(7 * t)), dtype=torch.float64
+        )
+
+    values, error = gronwall(0.0, rates, [0, 2])
+    exact = (4 * 2 + 1 - math.cos(14 - 4 * math.pi)) / 7
+    assert error < 1e-9
+    assert values[1].item() == pytest.approx(exact, rel=1e-9)
+
+
+@pytest.mark.parametrize("equation", EQUATIONS)
+def test_batched_bounds_equal_a_loop(equation):
+    A1, A2, b1, b2 = PIECES[0], PIECES[1].abs(), PIECES[2, :, 0], PIECES[3, :, 0]
+
+    def one(i):
+        w = (
+            [A1[i], b1[i], b2[i]]
+            if EQUATIONS[equation] is ResNetSFlow
+            else [A1[i], A2[i], b1[i], b2[i]]
+        )
+        return EQUATIONS[equation](*w)
+
+    together = one(slice(None))
+    start = torch.tensor([1.0, 2.0, 0.0], dtype=torch.float64)
+    times = time_grid(1.0, 3)
+    values = bound(together, equation, start, times).values
+    assert values.shape == (4, 3)
+    for i in range(3):
+        alone = bound(one(i), equation, start[i], times).values
+        torch.testing.assert_close(values[:, i], alone, rtol=1e-13, atol=0)
+
+
+@pytest.mark.parametrize("kind", ["pieces", "functions"])
+@pytest.mark.parametrize("equation", EQUATIONS)
+def test_the_scheme_stays_below_the_bound(equation, kind):
+    # Proved for the scheme itself if τ‖A‖² ≤ 2, so nothing but rounding is allowed above it. (For
+    # functions of time the bound integrates and the scheme samples: allow its O(τ).)
+    flow = make(equation, kind)
+    generator = torch.Generator().manual_seed(equation)
+    x0, y0 = torch.rand(2, 200, 3, generator=generator, dtype=torch.float64)
+    times = time_grid(1.5, 300)
+    x, y = forward_backward(flow, x0, times), forward_backward(flow, y0, times)
+    path = x - y if equation in (8, 13) else x
+    size = path.norm(dim=-1)
+    right = bound(flow, equation, size[0], times[::20]).values
+    assert (size[::20] <= right * (1 + (1e-12 if kind == "pieces" else 5e-2))).all()
+
+
+# Theorem 8.
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.25, 0.5, 0.9, 1.0])
+def test_nonlinear_gronwall_is_attained_by_the_equation(alpha):
+    f, g = (lambda t: 0.5 + 0.3 * math.cos(t)), (lambda t: 0.2 * t)
+    times = np.linspace(0, 2, 5)
+    run = solve_ivp(
+        lambda t, u: f(t) * u + g(t) * u**alpha, (0, 2), [0.7], t_eval=times, rtol=1e-11, atol=1e-12
+    )
+    values, error = nonlinear_gronwall(0.7, f, g, alpha, times)
+    np.testing.assert_allclose(values.numpy(), run.y[0], rtol=2e-9)
+    assert error < 1e-8
+
+
+def test_the_printed_case_alpha_1_is_false_and_the_corrected_one_is_sharp():
+    # u = exp(t) satisfies u = 1 + ∫u. Printed: u ≤ c exp((1 - 1) ∫ f) = 1.
+    times = time_grid(1.0, 4)
+    printed = torch.ones(5, dtype=torch.float64)
+    assert (times.exp()[1:] > printed[1:]).all()
+    values = nonlinear_gronwall(1.0, lambda t: 1.0, lambda t: 0.0, 1.0, times).values
+    torch.testing.assert_close(values, times.exp(), rtol=1e-12, atol=0)
+
+
+def test_from_zero_the_bound_is_the_largest_solution():
+    # u' = √u from 0 has the solutions 0 and t²/4: the bound is the larger one.
+    times = time_grid(2.0, 4)
+    values = nonlinear_gronwall(0.0, lambda t: 0.0, lambda t: 1.0, 0.5, times).values
+    torch.testing.assert_close(values, times**2 / 4, rtol=1e-12, atol=1e-15)
+
+
+# Input that a user can mend.
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda f: bound(f, 9, 1.0, [0, 1]), "equation must be one of"),
+        (lambda f: bound(f, 10, 1.0, [0, 1]), "equation 10 holds for ResNet-D, but flow"),
+        (lambda f: bound(f, 13, 1.0, [0, 1]), "equation 13 holds for ResNet-S"),
+        (lambda f: bound(f, 7, -1.0, [0, 1]), "start must be a finite norm"),
+        (lambda f: bound(f, 7, math.nan, [0, 1]), "start must be a finite norm"),
+        (lambda f: bound(f, 7, 1.0, [-1, 1]), "times must not be negative"),
+        (lambda f: nonlinear_gronwall(1, lambda t: 1, lambda t: 1, 1.5, [0, 1]), "alpha must be"),
+        (lambda f: nonlinear_gronwall(-1, lambda t: 1, lambda t: 1, 0.5, [0, 1]), "c must be"),
+        (lambda f: nonlinear_gronwall(1, lambda t: -1, lambda t: 1, 0.5, [0, 1]), "f and g must"),
+        (lambda f: nonlinear_gronwall(1, lambda t: 1 / t, lambda t: 0, 0, [0, 1]), "vary too fast"),
+        (
+            lambda f: nonlinear_gronwall(1, lambda t: float(t > 0.3), lambda t: 0, 0, [0, 1]),
+            "give jumps as breakpoints",
+        ),
+    ],
+)
+def test_unusable_input_is_named(call, message):
+    with pytest.raises(InputError, match=message):
+        call(ResNetFlow([[1.0]], [[1.0]], [0.0], [0.0]))
