@@ -109,8 +109,8 @@ def load_dataset(
     """A data set by name.
 
     Args:
-        name: ``digits`` (1,797 handwritten digits, enlarged to 32x32; 360 of them, drawn with a
-            fixed seed, are the test set), ``cifar10``, ``cifar100``, ``mnist``, ``fashion-mnist``,
+        name: ``digits`` (1,797 handwritten digits of 32x32 pixels; 360 of them, drawn with a fixed
+            seed, are the test set), ``cifar10``, ``cifar100``, ``mnist``, ``fashion-mnist``,
             or ``imagefolder:PATH`` with images in PATH/train/CLASS/ and PATH/test/CLASS/.
         download: fetch archives that are missing.
         mirror: the address of a folder that holds the same archives.
@@ -170,11 +170,19 @@ def _dataset(name: str, tensors: dict[str, Tensor], classes: Any, mirror: bool) 
 
 
 def _digits() -> Dataset:
-    """scikit-learn's digits, 8x8 with values 0 to 16, enlarged to 32x32 with values 0 to 255."""
+    """scikit-learn's digits, 8x8 with values 0 to 16, as images of 32x32 with values 0 to 255.
+
+    They are enlarged to 24x24 and have a black margin of 4 pixels, since they touch their border:
+    without it, the periodic continuation would join the top of a digit to its bottom.
+    """
     bunch: Any = load_digits()
-    small = torch.as_tensor(bunch.images / 16, dtype=torch.float64).unsqueeze(1)
-    large = F.interpolate(small, size=(32, 32), mode="bilinear", align_corners=False)
-    images = (large * 255).round().to(torch.uint8)
+    # Bilinear interpolation in whole thirds: exact, so that all machines have the same images.
+    centres = (np.arange(24) + 0.5) / 3 - 0.5
+    thirds = np.stack([np.interp(centres, np.arange(8), row) for row in 3 * np.eye(8)], axis=1)
+    thirds = thirds.round().astype(np.int64)
+    large = thirds @ bunch.images.astype(np.int64) @ thirds.T  # 9 * 16 is white
+    large = (large * 255 + 72) // 144
+    images = F.pad(torch.from_numpy(large).to(torch.uint8).unsqueeze(1), (4, 4, 4, 4))
     train, test = train_test_split(
         np.arange(len(images)), test_size=360, random_state=0, stratify=bunch.target
     )
@@ -296,14 +304,14 @@ def fetch(url: str, path: Path, md5: str, progress: bool = True) -> None:
     part.replace(path)
 
 
-def augment(images: Tensor, fill: Tensor, mirror: bool, generator: torch.Generator) -> Tensor:
+def augment(images: Tensor, mirror: bool, generator: torch.Generator) -> Tensor:
     """Each image shifted by up to 4 pixels and, where ``mirror``, flipped with probability 1/2.
 
-    Every image is padded by 4 pixels and cropped to its size at an offset of its own.
+    Every image is padded by 4 black pixels on each side and cropped to its size at an offset of
+    its own.
 
     Args:
-        images: float, shape ``(batch, channels, height, width)``.
-        fill: what the padding holds (the mean), shape ``(channels, 1, 1)``.
+        images: in [0, 1], shape ``(batch, channels, height, width)``.
         mirror: whether to flip.
         generator: random numbers, on the device of the images.
 
@@ -323,7 +331,7 @@ def augment(images: Tensor, fill: Tensor, mirror: bool, generator: torch.Generat
     if mirror:
         columns = torch.where(integers(2).bool(), columns.flip(-1), columns)
     columns = columns + integers(2 * PAD + 1)
-    padded = F.pad(images - fill, (PAD,) * 4) + fill
+    padded = F.pad(images, (PAD,) * 4)
     index = torch.arange(n, device=device).view(n, 1, 1)
     crops = padded[index, :, rows.unsqueeze(2), columns.unsqueeze(1)]
     return crops.permute(0, 3, 1, 2).contiguous()

@@ -150,8 +150,7 @@ class Trainer:
         """One step of the optimiser; returns the mean cross-entropy of the mini-batch."""
         index = self.batch(step)
         random = generator(self.config.seed, "augmentation", step, self.device)
-        fill = self.network.get_buffer("mean")
-        images = augment(scale(self.images[index]), fill, self.mirror, random)
+        images = augment(scale(self.images[index]), self.mirror, random)
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.config, step)
         self.network.train()

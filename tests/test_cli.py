@@ -1,0 +1,188 @@
+"""The command line: what it prints, and one line and status 2 for what a user can mend."""
+
+import errno
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from forward_stability import cli, storage
+from forward_stability.config import Config
+
+
+@pytest.fixture
+def images(tmp_path, monkeypatch):
+    """The name of a data set of ten images; the current folder is a temporary one."""
+    monkeypatch.setenv("FORWARD_STABILITY_DATA", str(tmp_path / "root"))
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for label in ("a", "b"):
+            (tmp_path / "images" / split / label).mkdir(parents=True)
+            for i in range(3):
+                pixels = random.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / "images" / split / label / f"{i}.png")
+    return "imagefolder:images"
+
+
+def arguments(images, *more):
+    common = ["--blocks", "1", "--width", "2", "--steps", "4", "--batch-size", "3"]
+    return ["train", "--dataset", images, *common, "--evaluate-every", "2", *more]
+
+
+def fails(capsys, command, *words):
+    """The command ends with status 2 and one line that contains the words."""
+    try:
+        status = cli.main(command)
+    except SystemExit as exit_:
+        status = exit_.code
+    captured = capsys.readouterr()
+    assert status == 2
+    assert captured.out == ""
+    assert captured.err.startswith("forward-stability")
+    assert captured.err.count("\n") == 1, captured.err
+    for word in words:
+        assert word in captured.err
+
+
+def test_train_and_evaluate(images, capsys):
+    assert cli.main(arguments(images, "--variant", "S")) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("results/imagefolder-S-m1-seed0: ")
+    assert "% test accuracy after 4 steps" in out
+    command = ["evaluate", "results/imagefolder-S-m1-seed0", "--sigma", "0.02", "--epsilon", "0.25"]
+    assert cli.main(command) == 0
+    first = capsys.readouterr().out
+    assert [line[:9].strip() for line in first.splitlines()[1:]] == [
+        "no noise",
+        "σ = 0.02",
+        "ε = 0.25",
+    ]
+    cli.main(command)
+    assert capsys.readouterr().out == first
+
+
+def test_train_again_trains_nothing(images, capsys):
+    cli.main(arguments(images))
+    first = capsys.readouterr().out
+    cli.main(arguments(images))
+    assert capsys.readouterr().out == first
+
+
+def test_data_says_what_is_there(images, capsys):
+    assert cli.main(["data", images]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("imagefolder:images: 6 training and 6 test images of 6x6 pixels")
+
+
+def test_options_are_the_fields_of_the_configuration_with_the_defaults_of_the_paper():
+    args = cli.build_parser().parse_args(["train"])
+    assert Config(**{k: v for k, v in vars(args).items() if k in Config.__dataclass_fields__}) == (
+        Config()
+    )
+
+
+def test_help_names_every_option_with_units(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["train", "--help"])
+    assert exit_.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "number of optimiser steps (default: 93500)" in text
+    for name in Config.__dataclass_fields__:
+        assert f"--{name.replace('_', '-')}" in text
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--variant", "X"], ["unknown variant 'X'", "D, S, original"]),
+        (["--blocks", "0"], ["blocks must be at least 1"]),
+        (["--blocks", "many"], ["--blocks", "invalid int value"]),
+        (["--dataset", "imagenet"], ["unknown data set 'imagenet'"]),
+        (["--dataset", "imagefolder:nowhere"], ["nowhere/train is missing"]),
+        (["--device", "cuda:7"], ["GPU"]),
+        (["--nonsense"], ["unrecognized arguments"]),
+    ],
+)
+def test_bad_options(images, capsys, more, words, tmp_path):
+    if more == ["--device", "cuda:7"] and __import__("torch").cuda.is_available():
+        pytest.skip("there is a GPU")
+    fails(capsys, arguments(images, *more), *words)
+    assert not (tmp_path / "results").exists()
+
+
+def test_an_empty_dataset_folder(images, capsys, tmp_path):
+    for split in ("train", "test"):
+        (tmp_path / "empty" / split).mkdir(parents=True)
+    fails(capsys, arguments("imagefolder:empty"), "holds no images")
+
+
+def test_a_truncated_image(images, capsys, tmp_path):
+    victim = tmp_path / "images" / "test" / "b" / "1.png"
+    victim.write_bytes(victim.read_bytes()[:70])
+    fails(capsys, arguments(images), "images/test/b/1.png (70 bytes) cannot be read as an image")
+    assert not (tmp_path / "results").exists()
+
+
+def test_weights_cut_in_half(images, capsys, tmp_path):
+    cli.main(arguments(images, "--out", "run"))
+    capsys.readouterr()
+    path = tmp_path / "run" / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    fails(capsys, ["evaluate", "run"], "run/weights.safetensors", "is damaged")
+
+
+def test_weights_of_another_architecture(images, capsys, tmp_path):
+    cli.main(arguments(images, "--out", "run"))
+    cli.main(arguments(images, "--out", "other", "--variant", "S"))
+    capsys.readouterr()
+    os.replace("other/weights.safetensors", "run/weights.safetensors")
+    fails(capsys, ["evaluate", "run"], "belongs to another network", "'variant': 'S'")
+
+
+def test_a_run_that_is_not_there(images, capsys):
+    fails(capsys, ["evaluate", "nowhere"], "nowhere is no run folder")
+
+
+def test_other_data_than_it_was_trained_on(images, capsys, tmp_path):
+    cli.main(arguments(images, "--out", "run"))
+    capsys.readouterr()
+    Image.new("RGB", (6, 6)).save(tmp_path / "images" / "test" / "a" / "0.png")
+    fails(capsys, ["evaluate", "run"], "is not the data that run was trained on")
+
+
+def test_a_full_disk_while_saving_leaves_what_was_there(images, capsys, tmp_path, monkeypatch):
+    """The disk fills up at the second checkpoint: the first one stays, and training goes on."""
+    command = arguments(images, "--steps", "6", "--out", "run")
+    original, saves = os.fsync, []
+
+    def fsync(descriptor):
+        if os.readlink(f"/proc/self/fd/{descriptor}").find("checkpoint") >= 0:
+            saves.append(1)
+            if len(saves) == 2:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        original(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage.os, "fsync", fsync)
+        fails(capsys, command, "cannot write run/checkpoint.safetensors: No space left on device")
+    assert sorted(os.listdir("run")) == [
+        "checkpoint.safetensors",
+        "config.json",
+        "history.jsonl",
+        "run.json",
+    ]
+    assert storage.load_tensors(tmp_path / "run" / "checkpoint.safetensors", "")[1]["step"] == 2
+    assert cli.main(command) == 0
+
+
+def test_the_installed_command_prints_no_traceback(images):
+    command = [sys.executable, "-m", "forward_stability.cli", "train", "--variant", "X"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "forward-stability: error: unknown variant 'X': choose one of D, S, original\n"
+    )
