@@ -21,7 +21,8 @@ from forward_stability import data
 from forward_stability.errors import InputError
 
 RANDOM = np.random.default_rng(0)
-FINGERPRINT = "6a62f60203ffdff01268c771a6f03af8615884b0376a4ae4a6fc0637072b4358"  # of the digits, the same on every machine
+# Of the digits: the same on every machine.
+FINGERPRINT = "6a62f60203ffdff01268c771a6f03af8615884b0376a4ae4a6fc0637072b4358"
 
 
 @pytest.fixture(autouse=True)
