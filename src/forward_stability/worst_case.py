@@ -107,14 +107,18 @@ def random_instance(
 
 
 def project(equation: int, instance: Instance, norm: float) -> Instance:
-    """Return to the hypotheses: norms of the matrices, A2 ≥ 0 for ResNet-D, starts ≥ 0."""
+    """Return to the hypotheses: norms of the matrices, A2 ≥ 0 for ResNet-D, starts ≥ 0.
+
+    A matrix or start of which nothing is left becomes the one with equal positive entries.
+    """
 
     def scaled(A: Tensor) -> Tensor:
-        size = torch.linalg.matrix_norm(A, ord=2)
-        return A * (norm / size.clamp_min(1e-12))[..., None, None]
+        size = torch.linalg.matrix_norm(A, ord=2)[..., None, None]
+        return norm * torch.where(size > 1e-9, A / size.clamp_min(1e-9), 1 / A.shape[-1])
 
     x0 = relu(instance.x0)
-    x0 = x0 / x0.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+    size = x0.norm(dim=-1, keepdim=True)
+    x0 = torch.where(size > 1e-9, x0 / size.clamp_min(1e-9), x0.shape[-1] ** -0.5)
     A2 = relu(instance.A2) if EQUATIONS[equation] is ResNetDFlow else instance.A2
     return instance._replace(A1=scaled(instance.A1), A2=scaled(A2), x0=x0, y0=relu(instance.y0))
 
@@ -183,7 +187,7 @@ def search(
     steps: int = 32,
     rate: float = 0.05,
 ) -> tuple[Instance, Tensor]:
-    """Projected gradient ascent (Adam) on the logarithm of the ratio, all restarts side by side.
+    """Projected gradient ascent (Adam) on the ratio, all restarts side by side.
 
     Args:
         equation: 7, 8, 10, 12 or 13.
@@ -220,7 +224,10 @@ def search(
             )
         )
         ascent.zero_grad()
-        value.log().sum().backward()
+        value.sum().backward()
+        for point in points:  # where all features are zero, the ratio has no gradient
+            if point.grad is not None:
+                point.grad.nan_to_num_(0.0, 0.0, 0.0)
         ascent.step()
         ascent.param_groups[0]["lr"] *= 0.01 ** (1 / iterations)
         with torch.no_grad():
