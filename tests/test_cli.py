@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,6 +71,21 @@ def test_train_again_trains_nothing(images, capsys):
     first = capsys.readouterr().out
     cli.main(arguments(images))
     assert capsys.readouterr().out == first
+
+
+def test_bounds_prints_the_report_and_writes_it(images, capsys):
+    cli.main(arguments(images, "--variant", "D"))
+    folder = "results/imagefolder-D-m1-seed0"
+    capsys.readouterr()
+    assert cli.main(["bounds", folder]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("ResNet-D, m = 1 on 6x6 pixels")
+    report = storage.read_json(Path(folder) / "bounds.json")
+    assert report["size"] == [6, 6]
+    assert [constants["name"] for constants in report["constants"]][-1] == "best"
+    assert cli.main(["bounds", folder, "--size", "9", "8"]) == 0
+    assert "on 9x8 pixels" in capsys.readouterr().out
+    fails(capsys, ["bounds", folder, "--size", "0", "8"], "positive image size")
 
 
 def test_data_says_what_is_there(images, capsys):

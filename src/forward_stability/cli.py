@@ -15,9 +15,11 @@ from typing import Any, NoReturn
 import torch
 
 from forward_stability import __version__, data
+from forward_stability.certificates import certify
 from forward_stability.config import Config
 from forward_stability.errors import InputError
 from forward_stability.runs import Run
+from forward_stability.storage import write_json
 from forward_stability.training import accuracy, choose_device, predict, train
 
 
@@ -90,6 +92,19 @@ def build_parser() -> Parser:
     sub.set_defaults(run=run_evaluate)
 
     sub = commands.add_parser(
+        "bounds",
+        help="what Theorems 5 and 6 say about a trained network",
+        description="Norms, hypotheses and constants of Theorems 5 and 6, layer by layer; "
+        "also written to RUN/bounds.json.",
+    )
+    sub.add_argument("folder", metavar="RUN", help="run folder")
+    sub.add_argument(
+        "--size", type=int, nargs=2, metavar=("H", "W"),
+        help="height and width of the images (default: those of the training images)",
+    )  # fmt: skip
+    sub.set_defaults(run=run_bounds)
+
+    sub = commands.add_parser(
         "data",
         help="fetch and check a data set",
         description=f"Fetch and check a data set: {data.NAMES}. "
@@ -143,6 +158,15 @@ def run_evaluate(args: argparse.Namespace) -> None:
         line(f"σ = {sigma:g}", noise)
     for epsilon in args.epsilon:
         line(f"ε = {epsilon:g}", partial(data.structured_noise, x0=x0, epsilon=epsilon))
+
+
+def run_bounds(args: argparse.Namespace) -> None:
+    """``forward-stability bounds``."""
+    run = Run(args.folder)
+    height, width = args.size or run.info["data"]["image_shape"][1:]
+    report = certify(run.network(), (height, width))
+    write_json(run.folder / "bounds.json", report.to_dict())
+    print(report)
 
 
 def run_data(args: argparse.Namespace) -> None:

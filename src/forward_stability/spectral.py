@@ -105,10 +105,10 @@ def conv_norm(K: Tensor, size: tuple[int, int], stride: int | tuple[int, int] = 
 
     Source: Eqs. 20a, 23a, 24, 51 and 57. Chapter 7.
     """
-    return _norm(symbol(K.double(), size, stride))
+    return block_norm(symbol(K.double(), size, stride))
 
 
-def _norm(blocks: Tensor) -> Tensor:
+def block_norm(blocks: Tensor) -> Tensor:
     """The largest singular value of complex blocks of shape (..., frequencies, rows, columns)."""
     return torch.linalg.eigvalsh(_gram(blocks))[..., -1].amax(-1).clamp_min(0).sqrt()
 
