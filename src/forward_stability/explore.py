@@ -109,7 +109,8 @@ class Explorer(ipywidgets.VBox):
                 layout={"width": "min(100%, 40em)"},
             )
             self.controls[name].observe(self._update, names="value")
-        self.image = ipywidgets.Image(format="png", layout={"max_width": "100%"})
+        layout = {"max_width": "100%", "height": "auto", "align_self": "flex-start"}
+        self.image = ipywidgets.Image(format="png", layout=layout)
         super().__init__([*self.controls.values(), self.image])
         self._update()
 
