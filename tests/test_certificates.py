@@ -309,6 +309,31 @@ def test_the_folded_symmetric_layer_attains_max_of_1_and_norm_squared_minus_1():
     )
 
 
+def test_a_negative_gamma_pushes_the_other_way():
+    """σ(x + c²x + …) on one channel: the constant 1 + ‖B₋‖² is attained."""
+    zero, one = torch.zeros(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
+    d1 = torch.tensor([1.0, -1.0], dtype=torch.float64)
+    layer = FoldedSymmetric(delta(2, 2, 1, 1, 0.7), unit(2, 1, 10), unit(2, 1, 10), d1, one)
+    front = FoldedConv(delta(2, 1, 1, 0, 1), zero)
+    report = certify_layers([front, layer], (3, 3)).layers[1]
+    assert report.lipschitz == pytest.approx(1 + 0.7**2, rel=1e-12)
+    x = torch.ones(1, 2, 3, 3, dtype=torch.float64)
+    v = unit(2, 1, 0.1)[:, None, None]
+    assert float(ratio(layer, x, x + v)) == pytest.approx(1 + 0.7**2, rel=1e-9)
+
+
+def test_the_best_constant_of_a_residual_layer_is_attained():
+    """A2 A1 = I: the Jacobians I − D have norm 1, where 1 + ‖A1‖‖A2‖ = 2."""
+    K = delta(2, 2, 0, 0, 1) + delta(2, 2, 1, 1, 1)
+    zero = torch.zeros(2, dtype=torch.float64)
+    layer = FoldedResidual(K, zero - 100, K, zero)
+    front = FoldedConv(delta(2, 1, 0, 0, 1), zero)
+    report = certify_layers([front, layer], (3, 3)).layers[1]
+    assert (report.lipschitz, report.best) == pytest.approx((2, 1), rel=1e-12)
+    x = torch.rand(1, 2, 3, 3, dtype=torch.float64)
+    assert float(ratio(layer, x, 2 * x)) == pytest.approx(1, rel=1e-12)
+
+
 def test_weighted_norm_of_a_folded_resnet_s_layer():
     """Different D2: expansive in the plain norm, non-expansive in ‖D2^{-1/2} x‖; dense check."""
     torch.manual_seed(4)
