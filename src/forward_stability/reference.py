@@ -22,7 +22,7 @@ from forward_stability.flow import ResNetFlow, check_start, check_times
 
 Array = np.ndarray
 
-STEPS = 50
+STEPS = 20
 """At least so many steps over the horizon, so that the interpolant in which contacts are found is
 as accurate as the steps, and no contact and release pass unseen within one step."""
 
