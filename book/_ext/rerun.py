@@ -2,6 +2,7 @@
 
 Jupyter Book's cache compares the cells of a chapter only. Here a fingerprint of the package and of
 the results that chapters read is kept beside the cache; where it differs, the cache is emptied.
+Pages are written afresh when the contents or the settings have changed: none stays behind.
 """
 
 import hashlib
@@ -37,6 +38,7 @@ class Rerun:
         self.now = fingerprint(Path(app.srcdir))
         self.record = Path(app.outdir).parent / ".package-fingerprint"
         app.connect("config-inited", self.empty_cache)
+        app.connect("config-inited", self.remove_old_pages)
         app.connect("env-get-outdated", self.outdated)
         app.connect("build-finished", self.remember)
 
@@ -49,6 +51,13 @@ class Rerun:
         if self.stale:
             cache = config.nb_execution_cache_path or Path(app.outdir).parent / ".jupyter_cache"
             shutil.rmtree(cache, ignore_errors=True)
+
+    def remove_old_pages(self, app: Sphinx, _config: Config) -> None:
+        index = Path(app.outdir) / "index.html"
+        settings = [Path(app.srcdir) / name for name in ("_toc.yml", "_config.yml")]
+        times = [path.stat().st_mtime for path in settings if path.exists()]
+        if index.exists() and index.stat().st_mtime < max(times, default=0):
+            shutil.rmtree(app.outdir)
 
     def outdated(self, _app: Sphinx, env: BuildEnvironment, *_changes: set[str]) -> list[str]:
         """All notebooks, to be read (and so executed) again, if the inputs have changed."""
