@@ -272,25 +272,26 @@ def test_the_growth_constant_is_attained(variant):
         else FoldedResidual(K, 3 * one, K, b)  # b1 must not count
     )
     P1, P2 = torch.zeros(4, 2, 3, 3), torch.zeros(8, 4, 3, 3)
+    last = unit(8, 3, 0.2) + unit(8, 4, 0.2)  # the channels in which the features are
     layers: list[Folded] = [
         FoldedConv(delta(d, 1, 0, 0, 1), b),
         residual,
         residual,
-        FoldedPooling(P1.double(), torch.ones(4, dtype=torch.float64)),
+        FoldedPooling(P1.double(), torch.zeros(4, dtype=torch.float64)),
         FoldedPooling(P2.double(), torch.zeros(8, dtype=torch.float64)),
         FoldedGlobalPooling(),
-        FoldedLinear(torch.eye(8, dtype=torch.float64), torch.zeros(8, dtype=torch.float64)),
+        FoldedLinear(0.5 * torch.eye(8, dtype=torch.float64), last),
     ]
-    layers[3] = replace(layers[3], b=torch.zeros(4, dtype=torch.float64))
     report = certify_layers(layers, size)
     x = torch.zeros(1, 1, *size, dtype=torch.float64)
     norm = float(forward(layers, x).norm())
-    # 3 biases of norm 4·‖b‖; two pooling layers halve; one pixel is left.
-    expected = 3 * 4 * float(b.norm()) / 4
+    # 3 biases of norm 4·‖b‖; two pooling layers and the classifier halve; one pixel is left.
+    expected = 3 * 4 * float(b.norm()) / 8 + float(last.norm())
     assert norm == pytest.approx(expected, rel=1e-12)
     assert report["sharpened"].c == pytest.approx(expected, rel=1e-8)
     assert report["best"].c == pytest.approx(expected, rel=1e-8)
-    assert report["corrected"].c == pytest.approx(3 * 4 * float(b.norm()), rel=1e-8)
+    corrected = 3 * 4 * float(b.norm()) + float(last.norm())
+    assert report["corrected"].c == pytest.approx(corrected, rel=1e-8)
     b1 = 2 * 4 * float((3 * one).norm())
     printed = report["corrected"].c + (b1 if variant == "D" else 0)
     assert report["printed"].c == pytest.approx(printed, rel=1e-8)

@@ -7,6 +7,7 @@ Theorems 5 and 6 speak about. Chapter 11.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from torch import Tensor, nn
 
@@ -88,18 +89,19 @@ class FoldedSymmetric:
     d1: Tensor
     d2: Tensor
 
-    @property
+    @cached_property
     def K1(self) -> Tensor:
         """The filter of D1 A."""
         return _scaled(self.K, self.d1)
 
-    @property
+    @cached_property
     def K2(self) -> Tensor:
         """The filter of D2 Aᵀ."""
         return _scaled(adjoint_filter(self.K), self.d2)
 
     def __call__(self, x: Tensor) -> Tensor:
-        return FoldedResidual(self.K1, self.b1, self.K2, self.b2)(x)
+        y = relu(conv(x, self.K1) + _image(self.b1))
+        return relu(x - conv(y, self.K2) + _image(self.b2))
 
 
 @dataclass(frozen=True)
