@@ -62,7 +62,7 @@ def predict(
     network: Network,
     images: Tensor,
     corrupt: Callable[[Tensor], Tensor] = lambda x: x,
-    batch_size: int = 500,
+    batch_size: int = 100,
 ) -> Tensor:
     """The scores x^N of images, batch by batch, in evaluation mode.
 
