@@ -18,9 +18,11 @@ module            what lives there                                            pa
 ``folding``       a network as filters and biases, batch norm folded in       Eqs. 14-19, Rem. 2
 ``certificates``  norms, hypotheses and constants of Theorems 5 and 6         Sect. 3.2, App. B
 ``attack``        the pair of inputs that is pulled furthest apart            Thms. 5, 6
+``storage``       files that are whole or absent, tensors with a checksum      -
 ``data``          data sets as tensors, augmentation, corruptions             Sect. 4, Eq. 28
-``training``      configuration, the loop, checkpoints, resume                Sect. 4
+``config``        what is trained and how                                     Sect. 4, Table 1
 ``runs``          folders of trained networks                                 Tables 2-5
+``training``      the loop, checkpoints, resume                               Sect. 4
 ``reporting``     numbers in a notebook, asserted before they are printed     -
 ``figures``       one look for all figures                                    Figs. 5-10
 ``explore``       sliders that live both in a kernel and on a static page     -
