@@ -93,6 +93,14 @@ def test_force_without_state_agrees_with_the_skorokhod_formula():
     assert reference.events[1].time == pytest.approx(math.pi / 2, abs=1e-9)
 
 
+def test_an_entry_that_nothing_pulls_rests():
+    # x2' = -x2 from x2 = 0: neither a contact nor a release, again and again.
+    flow = ResNetFlow(torch.eye(2), torch.diag(torch.tensor([-1.0, 1.0])), [0.0, 0.0], [0.0, 0.0])
+    reference = slow_solution(flow, [1.0, 0.0], [0.0, 1.0])
+    np.testing.assert_allclose(reference.path[-1], [math.e, 0], rtol=1e-9)
+    assert [(e.time, e.entry, e.kind) for e in reference.events] == [(0.0, 1, "contact")]
+
+
 # Closed forms in several dimensions.
 
 

@@ -22,6 +22,9 @@ from forward_stability.flow import ResNetFlow, check_start, check_times
 
 Array = np.ndarray
 
+PULL = 1e-13
+"""A held entry is released when −F_i exceeds this: where −F_i rests at zero, so does the entry."""
+
 STEPS = 20
 """At least so many steps over the horizon, so that the interpolant in which contacts are found is
 as accurate as the steps, and no contact and release pass unseen within one step."""
@@ -76,7 +79,7 @@ def _segment(
     events = []
     for i in range(len(x)):
         if held[i]:
-            event: Any = lambda t, x, i=i: velocity(t, x)[i]  # noqa: E731
+            event: Any = lambda t, x, i=i: velocity(t, x)[i] - PULL  # noqa: E731
             event.direction = 1.0
         else:
             event = lambda _t, x, i=i: x[i]  # noqa: E731
