@@ -376,6 +376,22 @@ def test_a_chain_of_weighted_layers_beats_the_product_of_plain_constants():
     assert_no_violation(layers, report, *inputs(200))
 
 
+def test_the_constant_of_a_chain_of_weighted_norms_is_attained():
+    """Two reflections, each in its own weighted norm: e3 goes to e2 and then to e1."""
+    w1, w2 = torch.tensor([[1.0, 2.0, 4.0], [1.0, 3.0, 3.0]], dtype=torch.float64)
+    layers: list[Folded] = [FoldedConv(sum(delta(3, 3, i, i, 1) for i in range(3)), 0 * w1)]
+    for w, (i, j) in ((w1, (2, 1)), (w2, (1, 0))):
+        u = (unit(3, i, 1) - unit(3, j, 1)) / sqrt(2)
+        K = torch.zeros(3, 3, 3, 3, dtype=torch.float64)
+        K[0, :, 1, 1] = sqrt(2) * u * w
+        layers.append(FoldedSymmetric(K, unit(3, 0, 1e4), 0 * w + 1e6, 1 + 0 * w, w**-2))
+    report = certify_layers(layers, (3, 3))
+    x = torch.full((1, 3, 3, 3), 100.0, dtype=torch.float64)
+    y = x + unit(3, 2, 1)[:, None, None]
+    assert float(ratio(partial(forward, layers), x, y)) == pytest.approx(6, rel=1e-8)
+    assert report["best"].a == pytest.approx(6, rel=1e-8)
+
+
 # Each hypothesis, broken on purpose, is detected.
 
 
