@@ -12,7 +12,7 @@ from PIL import Image
 
 from forward_stability import figures
 from forward_stability.errors import InputError
-from forward_stability.explore import Explorer, Page, compress, explore
+from forward_stability.explore import Explorer, Page, _reduce, compress, explore
 
 VALUES = {"rate": [0.5, 1.0, 2.0, 4.0], "kind": ["sine", "noise"]}
 X = np.linspace(0, 6, 200)
@@ -69,6 +69,15 @@ def test_frames_beyond_the_budget_lose_colours_but_not_the_picture():
     for image, frame in zip(images, frames, strict=True):
         exact, shown = np.asarray(image, dtype=float), pixels(frame)
         assert 0 < np.abs(shown - exact).mean() < 3  # of 255
+
+
+def test_few_colours_keep_the_hue_of_a_thin_line():
+    grey = np.random.default_rng(0).integers(0, 256, (200, 300, 1)).repeat(3, axis=2)
+    grey[100] = (31, 111, 139)
+    image = Image.fromarray(grey.astype(np.uint8))
+    few = np.asarray(_reduce(image, 32), dtype=float)
+    assert len(np.unique(few.reshape(-1, 3), axis=0)) <= 32
+    assert np.abs(few[100] - (31, 111, 139)).max() < 20
 
 
 def test_frames_that_cannot_fit_are_refused():
