@@ -10,9 +10,7 @@ PYTHONPATH=DIR.
 """
 
 import argparse
-import json
 import math
-import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +21,9 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from forward_stability.models import Network, PeriodicConv2d
 from forward_stability.operators import conv, conv_adjoint, conv_matrix
+from forward_stability.runs import environment, hardware
 from forward_stability.spectral import conv_norm, gram_bound
+from forward_stability.storage import write_json
 
 Filter = tuple[Tensor, tuple[int, int], int]
 
@@ -143,7 +143,7 @@ def main() -> None:
 
     rows = []
     print(f"ResNet-D, m = {args.blocks}: {len(every)} filters on 32x32 images")
-    print(f"PyTorch {torch.__version__}, {args.threads} threads, {platform.machine()}")
+    print(f"PyTorch {torch.__version__}, {args.threads} threads, {hardware('cpu')}")
     print(f"best of {args.repeat}\n")
     print(f"{'method':<44}{'seconds':>10}{'relative error, from':>24}{'to':>12}")
     for name, *_ in methods:
@@ -156,13 +156,11 @@ def main() -> None:
     if args.out:
         table = {
             "filters": len(every),
-            "torch": torch.__version__,
-            "threads": args.threads,
-            "processor": platform.machine(),
+            "environment": environment("cpu"),
             "repeat": args.repeat,
             "rows": rows,
         }
-        args.out.write_text(json.dumps(table, indent=2) + "\n", "utf-8")
+        write_json(args.out, table)
 
 
 if __name__ == "__main__":

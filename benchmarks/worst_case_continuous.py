@@ -6,29 +6,18 @@ independent solution. Writes results/worst_case_continuous.json. Takes about ten
 cores.
 """
 
-import json
-import platform
-import subprocess
 import time
-from pathlib import Path
 
 import torch
 
 from forward_stability.growth import EQUATIONS
+from forward_stability.runs import environment, results_root
+from forward_stability.storage import write_json
 from forward_stability.worst_case import random_instance, ratio, reference_ratio, search
 
-ROOT = Path(__file__).resolve().parent.parent
 SEED, RANDOM, RESTARTS, ITERATIONS = 0, 20_000, 32, 400
 DIMENSIONS_RANDOM, DIMENSIONS_SEARCH = (1, 2, 4, 8, 16), (2, 3, 5)
 LAYERS = 64
-
-
-def processor() -> str:
-    """The processor's name where the system tells it."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def random_largest(equation: int) -> dict[str, float]:
@@ -65,15 +54,9 @@ def searched(equation: int) -> list[dict[str, float]]:
 def main() -> None:
     """Run everything and write the file."""
     begin = time.time()
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.strip()
     result = {
         "seed": SEED,
-        "commit": commit,
-        "hardware": processor(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
+        "environment": environment("cpu"),
         "random": {"networks": RANDOM * len(DIMENSIONS_RANDOM), "d": DIMENSIONS_RANDOM},
         "search": {"restarts": RESTARTS * len(DIMENSIONS_SEARCH), "iterations": ITERATIONS},
         "equations": {
@@ -82,9 +65,8 @@ def main() -> None:
         },
     }
     result["seconds"] = round(time.time() - begin)
-    path = ROOT / "results" / "worst_case_continuous.json"
-    path.write_text(json.dumps(result, indent=1) + "\n")
-    print(f"wrote {path.relative_to(ROOT)} after {result['seconds']} s")
+    write_json(results_root() / "worst_case_continuous.json", result)
+    print(f"done in {result['seconds']} s")
 
 
 if __name__ == "__main__":

@@ -8,15 +8,11 @@ of images with values in [0, 1]; the largest norm of a Jacobian at an image (loc
 results/worst_case_discrete.json. Takes ten minutes on two cores.
 """
 
-import json
-import platform
-import subprocess
 import sys
 import time
 from dataclasses import replace
 from functools import partial
 from math import sqrt
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -33,10 +29,10 @@ from forward_stability.folding import (
     forward,
 )
 from forward_stability.models import Network
-from forward_stability.runs import Run
+from forward_stability.runs import Run, environment, results_root
 from forward_stability.spectral import conv_norm
+from forward_stability.storage import write_json
 
-ROOT = Path(__file__).resolve().parent.parent
 SEED, SIZE, RESTARTS, STEPS = 0, (8, 8), 6, 80
 RUNS = ("digits-D-m3-seed0", "digits-S-m3-seed0")
 
@@ -103,20 +99,14 @@ def main(names: list[str]) -> None:
             layers = fold(network)
             results.append(entry(network.name, "untrained", layers, images, 0.5))
             results.append(entry(network.name, "scaled", scaled(layers), images, 0.5))
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True
-    ).stdout.strip()
     table = {
         "command": "python benchmarks/worst_case_discrete.py",
         "seed": SEED,
         "steps": STEPS,
-        "commit": commit,
-        "torch": torch.__version__,
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "environment": environment("cpu"),
         "results": results,
     }
-    path = ROOT / "results" / "worst_case_discrete.json"
-    path.write_text(json.dumps(table, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    write_json(results_root() / "worst_case_discrete.json", table)
 
 
 if __name__ == "__main__":
