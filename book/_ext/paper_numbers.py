@@ -5,7 +5,8 @@ by this title, where sphinx-proof would print "Theorem (Theorem 2 (paper) Growth
 it reads "Theorem 2", the title up to the parenthesis, where sphinx-proof would print "Theorem".
 
 An equation labelled ``eq-8`` is the paper's Eq. 8, and is numbered so. The others that have a label
-are numbered by chapter: (4.1), (4.2), ... in chapter 4.
+are numbered by chapter: (4.1), (4.2), ... in chapter 4. So are our own propositions and the
+exercises, which cannot be mistaken for the paper's then: Proposition 4.1, Exercise 4.1.
 """
 
 import itertools
@@ -13,6 +14,7 @@ import re
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.writers.html5 import HTML5Translator
 from sphinx_proof.domain import ProofDomain
 from sphinx_proof.nodes import (
@@ -48,11 +50,31 @@ def depart_box(self: HTML5Translator, node: unenumerable_node) -> None:
         depart_unenumerable_node(self, node)
 
 
+def chapter_of(page: str) -> int | None:
+    """The number with which the name of a page begins, such as 4 of book/04_growth."""
+    chapter = re.match(r"(?:.*/)?(\d+)_", page)
+    return int(chapter[1]) if chapter else None
+
+
+def number_by_chapter(app: Sphinx, env: BuildEnvironment) -> list[str]:
+    """Replace Sphinx's running numbers of exercises, propositions, ... by numbers a chapter."""
+    changed = []
+    for page, kinds in env.toc_fignumbers.items():
+        chapter = chapter_of(page)
+        if chapter is None:
+            continue
+        changed.append(page)
+        for identifiers in kinds.values():
+            for count, identifier in enumerate(identifiers, start=1):
+                identifiers[identifier] = (chapter, count)
+    return changed
+
+
 def number_equations(app: Sphinx, document: nodes.document) -> None:
     """Number the labelled equations of a page, in the page and for references from others."""
     page = app.env.docname
-    chapter = re.match(r"(?:.*/)?(\d+)_", page)
-    prefix = f"{int(chapter[1])}." if chapter else ""
+    chapter = chapter_of(page)
+    prefix = "" if chapter is None else f"{chapter}."
     own = itertools.count(1)
     for node in document.findall(nodes.math_block):
         if label := node.get("label"):
@@ -75,4 +97,6 @@ def setup(app: Sphinx) -> dict:
     app.add_node(unenumerable_node, override=True, html=(visit_unenumerable_node, depart_box))
     app.connect("doctree-read", head_by_title)
     app.connect("doctree-read", number_equations)
+    # Sphinx numbers in env-get-updated, and collects the pages to write from the same event.
+    app.connect("env-get-updated", number_by_chapter, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
