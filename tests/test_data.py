@@ -190,6 +190,23 @@ def test_mnist_comes_through_torchvision(name, host, monkeypatch):
     assert len(host.requests) == requests == 4
 
 
+def test_mnist_that_is_already_unpacked_is_used(root):
+    arrays, files = mnist_archives()
+    raw = root / "torchvision" / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    for file, content in files.items():
+        (raw / file.removesuffix(".gz")).write_bytes(gzip.decompress(content))
+    found = data.load_dataset("fashion-mnist")
+    pixels = torch.from_numpy(arrays["t10k-images-idx3-ubyte.gz"])
+    assert torch.equal(found.test_images[:, 0], pixels)
+
+    (root / "fashion-mnist.safetensors").unlink()
+    images = raw / "train-images-idx3-ubyte"
+    images.write_bytes(images.read_bytes()[:-1])
+    with pytest.raises(InputError, match=r"FashionMNIST/raw is damaged: delete the folder and run"):
+        data.load_dataset("fashion-mnist")
+
+
 def cifar_archive(cls, monkeypatch):
     """A small archive of CIFAR's layout, with its checksums put into the torchvision class."""
     fine = cls.__name__ == "CIFAR100"

@@ -131,19 +131,20 @@ def load_dataset(
     if path.is_file():
         return _load(name, path, f"delete it and {mend}")
     source = SOURCES[name]
-    folder = data_root() / "torchvision" / source.folder
-    for filename, (url, md5) in source.archives.items():
-        archive = folder / filename
-        if not archive.is_file() and not download:
-            raise InputError(f"{name} is not here ({archive} is missing): {mend} to fetch it")
-        if not archive.is_file():
-            fetch(f"{mirror.rstrip('/')}/{filename}" if mirror else url, archive, md5, progress)
-        _check(archive, md5, mend)
-    # All archives are verified, so torchvision unpacks them and does not download.
-    parts = [
-        source.dataset(data_root() / "torchvision", train=train, download=True)
-        for train in (True, False)
-    ]
+    parts = _unpacked(source, mend)
+    if parts is None:
+        folder = data_root() / "torchvision" / source.folder
+        for filename, (url, md5) in source.archives.items():
+            archive = folder / filename
+            if not archive.is_file():
+                if not download:
+                    raise InputError(
+                        f"{name} is not here ({archive} is missing): {mend} to fetch it"
+                    )
+                fetch(f"{mirror.rstrip('/')}/{filename}" if mirror else url, archive, md5, progress)
+            _check(archive, md5, mend)
+        # All archives are verified, so torchvision unpacks them and does not download.
+        parts = _open(source, download=True)
     tensors = {}
     for split, part in zip(("train", "test"), parts, strict=True):
         images = torch.as_tensor(part.data)
@@ -152,6 +153,29 @@ def load_dataset(
         tensors[f"{split}_labels"] = torch.as_tensor(part.targets, dtype=torch.int64)
     save_tensors(path, tensors, {"classes": parts[0].classes, "mirror": source.mirror})
     return _load(name, path, mend)
+
+
+def _open(source: Source, download: bool) -> list[Any]:
+    """The training and the test set as torchvision reads them."""
+    root = data_root() / "torchvision"
+    return [source.dataset(root, train=train, download=download) for train in (True, False)]
+
+
+def _unpacked(source: Source, mend: str) -> list[Any] | None:
+    """The sets if their files lie unpacked where torchvision looks for them, else None.
+
+    torchvision checks the MD5 sums of CIFAR's files and the sizes in the headers of MNIST's.
+
+    Raises:
+        InputError: if a file of MNIST is cut short or of another kind.
+    """
+    try:
+        return _open(source, download=False)
+    except (AssertionError, RuntimeError, ValueError) as error:
+        if str(error).startswith("Dataset not found"):
+            return None
+        folder = data_root() / "torchvision" / source.folder
+        raise InputError(f"a file in {folder} is damaged: delete the folder and {mend}") from error
 
 
 def _load(name: str, path: Path, mend: str) -> Dataset:
