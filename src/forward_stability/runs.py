@@ -26,13 +26,8 @@ from forward_stability.storage import load_tensors, read_json, save_tensors, wri
 
 
 def results_root() -> Path:
-    """The folder of the runs that come with the book.
-
-    In an installed package it lies inside the package, in a checkout at its top.
-    """
-    package = Path(__file__).parent
-    inside = package / "results"
-    return inside if inside.is_dir() else package.parent.parent / "results"
+    """The folder of the runs that come with the book, at the top of the checkout."""
+    return Path(__file__).parents[2] / "results"
 
 
 class Run:
