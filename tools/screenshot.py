@@ -16,7 +16,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Draw a slider of the built book.")
     parser.add_argument("--page", default="book/14_corrupted_images.html", help="page of the site")
     parser.add_argument("--number", type=int, default=0, help="which figure with sliders, from 0")
-    parser.add_argument("--steps", type=int, default=3, help="how far to move its first slider")
+    parser.add_argument("--steps", type=int, default=2, help="how far to move its first slider")
     parser.add_argument("--output", type=Path, default=TARGET)
     options = parser.parse_args()
     executable = find_chromium()
