@@ -18,6 +18,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
+from forward_stability.storage import write_bytes
+
 WIDGET = "application/vnd.jupyter.widget-view+json"
 TIMEOUT = 120  # seconds a cell, as in a build of the book
 
@@ -75,12 +77,7 @@ def tidy(notebook: NotebookNode) -> None:
 def write(notebook: NotebookNode, path: Path) -> None:
     """Write the notebook whole or not at all."""
     nbformat.validate(notebook)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(nbformat.writes(notebook) + "\n", "utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_bytes(path, (nbformat.writes(notebook) + "\n").encode())
 
 
 def main() -> int:

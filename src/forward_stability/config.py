@@ -5,7 +5,7 @@ from math import ceil, isfinite
 from typing import Any
 
 from forward_stability.errors import InputError
-from forward_stability.models import VARIANTS
+from forward_stability.models import check_positive, check_variant
 
 PAPER_STEPS, PAPER_DECAY = 93_500, 32_000
 """Sect. 4: the number of steps, and after how many of them the learning rate is divided by 10."""
@@ -40,16 +40,10 @@ class Config:
     evaluate_every: int = _option(500, "steps between two evaluations, with a checkpoint each")
 
     def __post_init__(self) -> None:
-        if self.variant not in VARIANTS:
-            raise InputError(
-                f"unknown variant {self.variant!r}: choose one of {', '.join(VARIANTS)}"
-            )
-        for name in ("blocks", "width", "steps", "batch_size", "evaluate_every"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("epochs", "decay_every"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_variant(self.variant)
+        counts = ("blocks", "width", "steps", "epochs", "batch_size", "decay_every")
+        given = {name: getattr(self, name) for name in (*counts, "evaluate_every")}
+        check_positive(**{name: n for name, n in given.items() if n is not None})
         if not 0 < self.learning_rate < float("inf"):
             raise InputError(f"learning_rate must be positive, got {self.learning_rate}")
         if not 0 <= self.momentum < 1:

@@ -25,6 +25,19 @@ VARIANTS = {"D": "ResNet-D", "S": "ResNet-S", "original": "ResNet"}
 """The short names of the variants, as on the command line, and the names in the book."""
 
 
+def check_variant(variant: str) -> None:
+    """Raise InputError unless the variant is one of :data:`VARIANTS`."""
+    if variant not in VARIANTS:
+        raise InputError(f"unknown variant {variant!r}: choose one of {', '.join(VARIANTS)}")
+
+
+def check_positive(**numbers: int) -> None:
+    """Raise InputError, with the name, if one of the numbers is below 1."""
+    for name, number in numbers.items():
+        if number < 1:
+            raise InputError(f"{name} must be at least 1, got {number}")
+
+
 class PeriodicConv2d(nn.Module):
     """A convolution with periodic boundary and without bias; ``weight`` has shape (out, in, n, n).
 
@@ -193,12 +206,8 @@ class Network(nn.Module):
         classes: int = 10,
     ) -> None:
         super().__init__()
-        if variant not in VARIANTS:
-            raise InputError(f"unknown variant {variant!r}: choose one of {', '.join(VARIANTS)}")
-        sizes = {"blocks": blocks, "width": width, "channels": channels, "classes": classes}
-        for name, number in sizes.items():
-            if number < 1:
-                raise InputError(f"{name} must be at least 1, got {number}")
+        check_variant(variant)
+        check_positive(blocks=blocks, width=width, channels=channels, classes=classes)
         self.variant, self.blocks, self.channels = variant, blocks, channels
         layer = {"D": ResidualD, "S": ResidualS, "original": Residual}[variant]
         layers: list[nn.Module] = [Convolution(channels, width)]
