@@ -13,6 +13,7 @@ from forward_stability.operators import (
     conv_matrix,
     global_pool,
     pad_channels,
+    periodic_fold,
     periodic_pad,
     pool2,
     pool2_norm,
@@ -78,6 +79,19 @@ def test_periodic_pad_equals_circular_pad_and_keeps_the_layout(p, dtype):
     padded = periodic_pad(x, p)
     assert torch.equal(padded, F.pad(x, (p, p, p, p), mode="circular"))
     assert padded.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("p", [0, 1, 2, 3])
+def test_periodic_fold_is_the_adjoint_and_each_is_the_gradient_of_the_other(p):
+    x, y = random(2, 3, 3, 5).requires_grad_(), random(2, 3, 3 + 2 * p, 5 + 2 * p).requires_grad_()
+    fold = periodic_fold(y, p)
+    reference = F.pad(x, (p, p, p, p), mode="circular")
+    assert torch.equal(periodic_pad(x, p), reference)
+    (expected,) = torch.autograd.grad(reference, x, y)
+    torch.testing.assert_close(fold, expected, rtol=0, atol=1e-14)
+    assert torch.autograd.gradcheck(lambda x: periodic_pad(x, p), x)
+    assert torch.autograd.gradcheck(lambda y: periodic_fold(y, p), y)
+    assert torch.autograd.gradgradcheck(lambda x: periodic_pad(x, p).square(), x)
 
 
 @pytest.mark.parametrize(("d1", "d2"), [(1, 2), (3, 6), (3, 8), (4, 4), (2, 5)])

@@ -31,7 +31,8 @@ def periodic_pad(x: Tensor, p: int) -> Tensor:
     """The features continued periodically by p pixels on each side.
 
     Written with concatenations, which keep the memory layout of ``x`` (``channels_last`` stays
-    ``channels_last``), unlike ``F.pad(x, ..., mode="circular")``.
+    ``channels_last``), unlike ``F.pad(x, ..., mode="circular")``. Its gradient is
+    :func:`periodic_fold`.
 
     Args:
         x: shape ``(batch, channels, height, width)``.
@@ -47,8 +48,64 @@ def periodic_pad(x: Tensor, p: int) -> Tensor:
         return x
     if p > min(x.shape[-2:]):
         raise InputError(f"cannot pad {x.shape[-2]}x{x.shape[-1]} pixels periodically by {p}")
-    x = torch.cat([x[..., -p:, :], x, x[..., :p, :]], dim=-2)
-    return torch.cat([x[..., -p:], x, x[..., :p]], dim=-1)
+    return _PeriodicPad.apply(x, p)  # type: ignore[no-any-return]
+
+
+def periodic_fold(y: Tensor, p: int) -> Tensor:
+    r"""The adjoint of :func:`periodic_pad`: each margin is added back where it was copied from.
+
+    Args:
+        y: shape ``(batch, channels, height + 2p, width + 2p)``.
+        p: pixels of the margin, at most the height and the width.
+
+    Returns:
+        shape ``(batch, channels, height, width)``.
+
+    Source: Definition 3, for the periodic boundary. Chapter 7.
+    """
+    return _PeriodicFold.apply(y, p) if p else y  # type: ignore[no-any-return]
+
+
+class _PeriodicPad(torch.autograd.Function):
+    """Each is the gradient of the other. PyTorch's own gradient of slices and concatenations
+    fills and adds whole images: it takes a fifth of a training step."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, p: int) -> Tensor:
+        x = torch.cat([x[..., -p:, :], x, x[..., :p, :]], dim=-2)
+        return torch.cat([x[..., -p:], x, x[..., :p]], dim=-1)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        ctx.p = inputs[1]
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+        return periodic_fold(gradient, ctx.p), None
+
+
+class _PeriodicFold(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(y: Tensor, p: int) -> Tensor:
+        rows = y[..., p:-p, :].clone()
+        rows[..., -p:, :] += y[..., :p, :]
+        rows[..., :p, :] += y[..., -p:, :]
+        x = rows[..., p:-p].clone()
+        x[..., -p:] += rows[..., :p]
+        x[..., :p] += rows[..., -p:]
+        return x
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        ctx.p = inputs[1]
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+        return periodic_pad(gradient, ctx.p), None
 
 
 def conv(x: Tensor, K: Tensor, stride: int = 1) -> Tensor:
@@ -98,15 +155,7 @@ def conv_adjoint(y: Tensor, K: Tensor, size: tuple[int, int], stride: int = 1) -
         raise InputError(f"size {h}x{w} with stride {stride} needs {expected} pixels in y")
     padded = F.conv_transpose2d(y, K, stride=stride)
     padded = F.pad(padded, (0, w + 2 * p - padded.shape[-1], 0, h + 2 * p - padded.shape[-2]))
-    if p == 0:
-        return padded
-    rows = padded[..., p : p + h, :].clone()
-    rows[..., -p:, :] += padded[..., :p, :]
-    rows[..., :p, :] += padded[..., p + h :, :]
-    x = rows[..., p : p + w].clone()
-    x[..., -p:] += rows[..., :p]
-    x[..., :p] += rows[..., p + w :]
-    return x
+    return periodic_fold(padded, p)
 
 
 def adjoint_filter(K: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ def relu(x: Tensor) -> Tensor:
     Source: Definition 7, Proposition 3 and Remark 4 of the paper (which prints γI(x) where γI(y)
     is meant). Chapter 1.
     """
-    return x.clamp_min(0)
+    return torch.relu(x)
 
 
 def indicator(x: Tensor) -> Tensor:
