@@ -8,8 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from scipy import stats
 
-from forward_stability import training
+from forward_stability import operators, training
 from forward_stability.config import Config
 from forward_stability.data import load_dataset, scale
 from forward_stability.errors import InputError
@@ -17,6 +18,7 @@ from forward_stability.models import Network, ResidualD
 from forward_stability.runs import Run
 from forward_stability.storage import load_tensors
 
+NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 CONFIG = Config(variant="D", blocks=1, width=2, steps=12, batch_size=4, evaluate_every=5)
 
 
@@ -100,10 +102,22 @@ def test_epochs_are_counted_in_steps_and_the_decay_scales():
 
 def test_each_epoch_goes_through_all_images_once(config):
     trainer = training.Trainer(config.resolved(10), load_dataset(config.dataset), "cpu")
-    epochs = [torch.cat([trainer.batch(3 * e + s) for s in range(3)]) for e in range(4)]
+    epochs = [torch.cat([trainer.batch(3 * e + s) for s in range(3)])[:, 0] for e in range(4)]
     assert [len(trainer.batch(s)) for s in range(3)] == [4, 4, 2]
     assert all(sorted(e.tolist()) == list(range(10)) for e in epochs)
     assert len({tuple(e.tolist()) for e in epochs}) == 4
+
+
+def test_augmentation_is_uniform_and_flips_only_where_that_keeps_the_class(config):
+    dataset = load_dataset(config.dataset)
+    trainer = training.Trainer(config.resolved(10), dataset, "cpu")
+    drawn = torch.cat([trainer.draw(epoch) for epoch in range(200)])
+    for column, values in ((1, 9), (2, 9), (3, 2)):
+        counts = torch.bincount(drawn[:, column], minlength=values)
+        assert len(counts) == values
+        assert stats.chisquare(counts.numpy()).pvalue > 1e-3
+    digits = training.Trainer(config.resolved(10), replace(dataset, mirror=False), "cpu")
+    assert not digits.draw(0)[:, 3].any()
 
 
 def test_two_steps_are_those_of_momentum_with_projection(config, monkeypatch):
@@ -115,7 +129,7 @@ def test_two_steps_are_those_of_momentum_with_projection(config, monkeypatch):
     reference = training.new_network(config, dataset)
     momenta = [torch.zeros_like(p) for p in reference.parameters()]
     for step in range(2):
-        index = trainer.batch(step)
+        index = trainer.batch(step)[:, 0]
         images = scale(dataset.train_images[index])
         loss = F.cross_entropy(reference(images), dataset.train_labels[index])
         gradients = torch.autograd.grad(
@@ -134,6 +148,53 @@ def test_two_steps_are_those_of_momentum_with_projection(config, monkeypatch):
         assert trainer.step(step).item() == pytest.approx(loss.item(), rel=1e-6)
         for a, b in zip(trainer.network.parameters(), reference.parameters(), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)  # float32, other order of sums
+
+
+def common_step(network, optimiser, rate, images, labels):
+    """A training step as most people would write it: circular ``F.pad``, no layout of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(operators, "periodic_pad", lambda x, p: F.pad(x, (p,) * 4, mode="circular"))
+        loss = F.cross_entropy(network(images), labels)
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    training.project_(network)
+    return loss.item()
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_GPU)])
+@pytest.mark.parametrize("variant", ["D", "S", "original"])
+def test_the_fast_loop_takes_the_steps_of_the_common_one(config, variant, device):
+    """Same images, same losses to rounding, over ten steps with batches of two sizes."""
+    config = replace(config, variant=variant, width=4, learning_rate=0.05).resolved(10)
+    dataset = load_dataset(config.dataset)
+    trainer = training.Trainer(config, dataset, device)
+    network = training.new_network(config, dataset)
+    optimiser = torch.optim.SGD(training.parameter_groups(network, config.alpha), 0.05, 0.9)
+    for step in range(10):
+        index, i, j, flip = trainer.batch(step).cpu().T
+        padded = F.pad(scale(dataset.train_images[index]), (4, 4, 4, 4))
+        crops = [x[:, a : a + 6, b : b + 7] for x, a, b in zip(padded, i, j, strict=True)]
+        images = [x.flip(-1) if f else x for x, f in zip(crops, flip, strict=True)]
+        rate = training.learning_rate(config, step)
+        labels = dataset.train_labels[index]
+        common = common_step(network, optimiser, rate, torch.stack(images), labels)
+        assert trainer.step(step).item() == pytest.approx(common, rel=1e-4)  # float32, ten steps
+
+
+def test_bfloat16_stays_near_float32_with_its_weights_in_float32(config):
+    """Three digits: the loss of one step within 2 %, and a state that resumes like any other."""
+    dataset = load_dataset(config.dataset)
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        plain = replace(config, precision=precision, width=8).resolved(10)
+        trainer = training.Trainer(plain, dataset, "cpu")
+        losses[precision] = trainer.step(0).item()
+        assert {p.dtype for p in trainer.network.parameters()} == {torch.float32}
+    assert losses["float32"] != losses["bfloat16"]
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02)
 
 
 def test_K2_is_nonnegative_after_every_step(config):
@@ -263,6 +324,7 @@ def test_a_run_without_weights_says_how_to_train_it(stopped):
         ({"variant": "R"}, "unknown variant 'R'"),
         ({"blocks": 0}, "blocks must be at least 1, got 0"),
         ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"precision": "float16"}, "unknown precision 'float16': choose one of float32, bfloat16"),
         ({"learning_rate": 0.0}, "learning_rate must be positive"),
         ({"momentum": 1.0}, r"momentum must be in \[0, 1\)"),
         ({"alpha": -1.0}, "alpha must be at least 0"),

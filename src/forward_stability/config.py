@@ -10,6 +10,9 @@ from forward_stability.models import check_positive, check_variant
 PAPER_STEPS, PAPER_DECAY = 93_500, 32_000
 """Sect. 4: the number of steps, and after how many of them the learning rate is divided by 10."""
 
+PRECISIONS = ("float32", "bfloat16")
+"""In bfloat16 weights, batch normalisation's statistics and the optimiser stay in float32."""
+
 
 def _option(default: Any, text: str) -> Any:
     return field(default=default, metadata={"help": text})
@@ -37,6 +40,7 @@ class Config:
     )
     momentum: float = _option(0.9, "momentum of the gradient descent")
     alpha: float = _option(1e-4, "α of Table 1, the weight of the regulariser")
+    precision: str = _option("float32", "of the forward and backward pass: float32 or bfloat16")
     evaluate_every: int = _option(500, "steps between two evaluations, with a checkpoint each")
 
     def __post_init__(self) -> None:
@@ -44,6 +48,10 @@ class Config:
         counts = ("blocks", "width", "steps", "epochs", "batch_size", "decay_every")
         given = {name: getattr(self, name) for name in (*counts, "evaluate_every")}
         check_positive(**{name: n for name, n in given.items() if n is not None})
+        if self.precision not in PRECISIONS:
+            raise InputError(
+                f"unknown precision {self.precision!r}: choose one of {', '.join(PRECISIONS)}"
+            )
         if not 0 < self.learning_rate < float("inf"):
             raise InputError(f"learning_rate must be positive, got {self.learning_rate}")
         if not 0 <= self.momentum < 1:

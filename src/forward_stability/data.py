@@ -111,7 +111,8 @@ def load_dataset(
     Args:
         name: ``digits`` (1,797 handwritten digits of 32x32 pixels; 360 of them, drawn with a fixed
             seed, are the test set), ``cifar10``, ``cifar100``, ``mnist``, ``fashion-mnist``,
-            or ``imagefolder:PATH`` with images in PATH/train/CLASS/ and PATH/test/CLASS/.
+            or ``imagefolder:PATH`` with images in PATH/train/CLASS/ and PATH/test/CLASS/, where
+            PATH may be relative to the current folder or to :func:`data_root`.
         download: fetch archives that are missing.
         mirror: the address of a folder that holds the same archives.
         progress: show a progress bar where it takes long.
@@ -222,6 +223,8 @@ def _digits() -> Dataset:
 
 def _imagefolder(name: str, path: Path, progress: bool) -> Dataset:
     """Images in PATH/train/CLASS/ and PATH/test/CLASS/, all of one size, read as RGB."""
+    if not path.exists() and (data_root() / path).is_dir():
+        path = data_root() / path
     parts = {}
     for split in ("train", "test"):
         if not (path / split).is_dir():
@@ -328,37 +331,32 @@ def fetch(url: str, path: Path, md5: str, progress: bool = True) -> None:
     part.replace(path)
 
 
-def augment(images: Tensor, mirror: bool, generator: torch.Generator) -> Tensor:
-    """Each image shifted by up to 4 pixels and, where ``mirror``, flipped with probability 1/2.
+def augment(images: Tensor, shifts: Tensor, flips: Tensor) -> Tensor:
+    """Each image shifted by up to 4 pixels over black, and flipped where ``flips`` says so.
 
     Every image is padded by 4 black pixels on each side and cropped to its size at an offset of
     its own.
 
     Args:
-        images: in [0, 1], shape ``(batch, channels, height, width)``.
-        mirror: whether to flip.
-        generator: random numbers, on the device of the images.
+        images: of any dtype, 0 is black, shape ``(batch, channels, height, width)``.
+        shifts: int64 in 0, …, 8, shape ``(batch, 2)``: the row and the column where the crop
+            begins in the padded image; 4 leaves the image where it is.
+        flips: bool, shape ``(batch,)``.
 
     Returns:
-        the same shape.
+        the same shape, in the memory layout ``channels_last``.
 
-    Source: Sect. 4, "preprocessed and augmented as in [16]".
+    Source: Sect. 4, "preprocessed and augmented as in [16]". Chapter 13.
     """
     n, _, h, w = images.shape
     device = images.device
-
-    def integers(end: int) -> Tensor:
-        return torch.randint(end, (n, 1), generator=generator, device=device)
-
-    rows = integers(2 * PAD + 1) + torch.arange(h, device=device)
+    rows = shifts[:, :1] + torch.arange(h, device=device)
     columns = torch.arange(w, device=device).expand(n, w)
-    if mirror:
-        columns = torch.where(integers(2).bool(), columns.flip(-1), columns)
-    columns = columns + integers(2 * PAD + 1)
+    columns = torch.where(flips[:, None], columns.flip(-1), columns) + shifts[:, 1:]
     padded = F.pad(images, (PAD,) * 4)
     index = torch.arange(n, device=device).view(n, 1, 1)
     crops = padded[index, :, rows.unsqueeze(2), columns.unsqueeze(1)]
-    return crops.permute(0, 3, 1, 2).contiguous()
+    return crops.permute(0, 3, 1, 2)
 
 
 def unstructured_noise(images: Tensor, sigma: float, generator: torch.Generator) -> Tensor:

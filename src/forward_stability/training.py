@@ -1,13 +1,21 @@
 """The training of Sect. 4: one loop for CPU and GPU, that can be stopped and gone on with.
 
-All randomness of step t (the order of the images, their augmentation) is drawn from generators
-seeded by the seed of the run and t. Nothing but weights and momenta needs saving, and a run that
-was stopped ends with the same weights as one that was not.
+All randomness of an epoch (the order of the images, their augmentation) is drawn at its start, on
+the CPU, from a generator seeded by the seed of the run and the number of the epoch. Nothing but
+weights and momenta needs saving, and a run that was stopped ends with the same weights as one that
+was not.
+
+What makes the loop fast, with the same experiment: the data set lies on the device as bytes;
+images are cropped and flipped there; features lie in memory with their channels side by side
+(``channels_last``), which periodic padding keeps; between two evaluations the host waits for
+nothing; on a GPU the whole step is one CUDA graph.
 """
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +25,17 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from forward_stability.config import Config
-from forward_stability.data import Dataset, augment, load_dataset, scale
+from forward_stability.data import PAD, Dataset, augment, load_dataset, scale
 from forward_stability.errors import InputError
 from forward_stability.models import Network, PeriodicConv2d, ResidualD, project_
 from forward_stability.runs import Run, environment
 from forward_stability.storage import write_json
 
 
-def generator(seed: int, purpose: str, index: int, device: str = "cpu") -> torch.Generator:
+def generator(seed: int, purpose: str, index: int) -> torch.Generator:
     """A generator of random numbers that depends on nothing but its arguments."""
     key = hashlib.sha256(f"{seed}/{purpose}/{index}".encode()).digest()
-    return torch.Generator(device).manual_seed(int.from_bytes(key[:7], "big"))
+    return torch.Generator().manual_seed(int.from_bytes(key[:7], "big"))
 
 
 def parameter_groups(network: Network, alpha: float) -> list[dict[str, Any]]:
@@ -115,6 +123,46 @@ def new_network(config: Config, dataset: Dataset) -> Network:
     return network
 
 
+class Graphed:
+    """A function of one tensor as a CUDA graph: launched as a whole instead of kernel by kernel.
+
+    The first :data:`WARM_UP` calls with each shape are plain ones, in which libraries choose their
+    algorithms; then the kernels are recorded, and replayed from there on. The function must not
+    wait for the device, and keeps its results by writing to tensors that stay.
+
+    Args:
+        function: from a tensor on a GPU to a tensor.
+
+    Source: PyTorch's notes on CUDA semantics, "CUDA Graphs". Chapter 13.
+    """
+
+    WARM_UP = 3
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        self.function = function
+        self.calls: Counter[torch.Size] = Counter()
+        self.graphs: dict[torch.Size, tuple[torch.cuda.CUDAGraph, Tensor, Tensor]] = {}
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self.calls[x.shape] < self.WARM_UP:
+            self.calls[x.shape] += 1
+            stream = torch.cuda.Stream()
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                result = self.function(x)
+            torch.cuda.current_stream().wait_stream(stream)
+            return result
+        if x.shape not in self.graphs:
+            graph, given = torch.cuda.CUDAGraph(), x.clone()
+            with torch.cuda.graph(graph):
+                result = self.function(given)
+            self.graphs[x.shape] = graph, given, result
+        graph, given, result = self.graphs[x.shape]
+        given.copy_(x)
+        graph.replay()
+        return result.clone()
+
+
 class Trainer:
     """Network and optimiser of a run, and the step they take.
 
@@ -128,37 +176,58 @@ class Trainer:
         self.config, self.device, self.mirror = config, device, dataset.mirror
         self.images = dataset.train_images.to(device)
         self.labels = dataset.train_labels.to(device)
-        self.network = new_network(config, dataset).to(device)
+        network = new_network(config, dataset).to(device)
+        self.network = network.to(memory_format=torch.channels_last).train()
+        self.learning_rate = torch.zeros((), device=device)  # a tensor: graphs read it anew
         self.optimiser = torch.optim.SGD(
             parameter_groups(self.network, config.alpha),
-            lr=config.learning_rate,
+            lr=self.learning_rate,
             momentum=config.momentum,
+            fused=True,
         )
         self.optimiser.register_step_post_hook(lambda *_: project_(self.network))
         self.batches = -(-len(self.images) // config.batch_size)
+        self.update = Graphed(self._update) if device.startswith("cuda") else self._update
+        self.draw = lru_cache(maxsize=1)(self._draw)
+
+    def _draw(self, epoch: int) -> Tensor:
+        """All random numbers of an epoch, shape ``(images, 4)``: index, shifts, flip."""
+        n, random = len(self.images), generator(self.config.seed, "epoch", epoch)
+        order = torch.randperm(n, generator=random)
+        shifts = torch.randint(2 * PAD + 1, (n, 2), generator=random)
+        flips = torch.randint(2 if self.mirror else 1, (n, 1), generator=random)
+        return torch.cat([order[:, None], shifts, flips], dim=1).to(self.device)
 
     def batch(self, step: int) -> Tensor:
-        """The indices of the images of a step: each epoch goes through all images once."""
-        epoch, part = divmod(step, self.batches)
-        order = torch.randperm(
-            len(self.images), generator=generator(self.config.seed, "order", epoch)
-        )
-        start = part * self.config.batch_size
-        return order[start : start + self.config.batch_size].to(self.device)
+        """The images of a step and their augmentation, shape ``(batch, 4)``, on the device.
 
-    def step(self, step: int) -> Tensor:
-        """One step of the optimiser; returns the mean cross-entropy of the mini-batch."""
-        index = self.batch(step)
-        random = generator(self.config.seed, "augmentation", step, self.device)
-        images = augment(scale(self.images[index]), self.mirror, random)
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.config, step)
-        self.network.train()
-        loss = F.cross_entropy(self.network(images), self.labels[index])
+        Each epoch goes through all images once. The columns are the index of the image, the row
+        and the column where its crop begins, and 1 where it is flipped.
+        """
+        epoch, part = divmod(step, self.batches)
+        start = part * self.config.batch_size
+        return self.draw(epoch)[start : start + self.config.batch_size]
+
+    def _update(self, batch: Tensor) -> Tensor:
+        index, shifts, flips = batch[:, 0], batch[:, 1:3], batch[:, 3].bool()
+        images = scale(augment(self.images[index], shifts, flips))
+        with torch.autocast(
+            images.device.type,
+            torch.bfloat16,
+            enabled=self.config.precision == "bfloat16",
+            cache_enabled=False,  # each weight is used once, and graphs must not share casts
+        ):
+            scores = self.network(images)
+        loss = F.cross_entropy(scores.float(), self.labels[index])
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()
         return loss.detach()
+
+    def step(self, step: int) -> Tensor:
+        """One step of the optimiser; returns the mean cross-entropy of the mini-batch."""
+        self.learning_rate.fill_(learning_rate(self.config, step))
+        return self.update(self.batch(step))
 
     def state(self) -> dict[str, Tensor]:
         """Weights, statistics and momenta: all that the next step depends on."""
@@ -176,7 +245,8 @@ class Trainer:
         self.network.load_state_dict(weights)
         for name, parameter in self.network.named_parameters():
             if (momentum := state.get(f"momentum.{name}")) is not None:
-                self.optimiser.state[parameter]["momentum_buffer"] = momentum.to(self.device)
+                buffer = torch.empty_like(parameter).copy_(momentum)
+                self.optimiser.state[parameter]["momentum_buffer"] = buffer
 
 
 def train(config: Config, folder: Path, *, device: str = "auto", progress: bool = False) -> Run:
