@@ -298,6 +298,14 @@ def test_a_folder_with_something_else_is_refused(config, tmp_path):
     refused(config, folder, "is no run folder")
 
 
+def test_what_a_process_left_that_was_killed_at_the_very_start_is_no_obstacle(config, tmp_path):
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    (folder / "run.json").write_text("{}")  # written before config.json
+    (folder / ".config.json.4711.tmp").write_text("{")
+    assert training.train(config, folder).done
+
+
 def test_divergence_is_said(config, tmp_path, monkeypatch):
     monkeypatch.setattr(training.Trainer, "step", lambda *_: torch.tensor(float("nan")))
     with pytest.raises(InputError, match=r"diverged before step 5 .* lower the learning rate"):
@@ -328,6 +336,9 @@ def test_a_run_without_weights_says_how_to_train_it(stopped):
         ({"learning_rate": 0.0}, "learning_rate must be positive"),
         ({"momentum": 1.0}, r"momentum must be in \[0, 1\)"),
         ({"alpha": -1.0}, "alpha must be at least 0"),
+        ({"seed": "0"}, "seed must be of type int, got '0'"),
+        ({"blocks": True}, "blocks must be of type int, got True"),
+        ({"momentum": None}, "momentum must be of type float, got None"),
     ],
 )
 def test_impossible_configurations_are_refused(values, message):

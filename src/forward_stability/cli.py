@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import torch
 
-from forward_stability import __version__, data
+from forward_stability import __version__, data, ledger
 from forward_stability.certificates import certify
 from forward_stability.config import Config
 from forward_stability.errors import InputError
@@ -105,6 +105,17 @@ def build_parser() -> Parser:
     sub.set_defaults(run=run_bounds)
 
     sub = commands.add_parser(
+        "ledger",
+        help="write the table of all runs in a folder",
+        description="Write DIR/ledger.csv anew from the run folders below DIR: a row a run.",
+    )
+    sub.add_argument(
+        "folder", metavar="DIR", nargs="?", type=Path, default="results",
+        help="folder of run folders (default: results)",
+    )  # fmt: skip
+    sub.set_defaults(run=run_ledger)
+
+    sub = commands.add_parser(
         "data",
         help="fetch and check a data set",
         description=f"Fetch and check a data set: {data.NAMES}. "
@@ -119,11 +130,8 @@ def build_parser() -> Parser:
 def run_train(args: argparse.Namespace) -> None:
     """``forward-stability train``."""
     config = Config(**{f.name: getattr(args, f.name) for f in fields(Config)})
-    dataset = config.dataset.split(":")[0]
-    name = f"{dataset}-{config.variant}-m{config.blocks}-seed{config.seed}"
-    run = train(
-        config, args.out or Path("results") / name, device=args.device, progress=sys.stderr.isatty()
-    )
+    folder = args.out or Path("results") / config.name
+    run = train(config, folder, device=args.device, progress=sys.stderr.isatty())
     result = run.info["result"]
     print(
         f"{run.folder}: {100 * result['test_accuracy']:.2f} % test accuracy "
@@ -167,6 +175,12 @@ def run_bounds(args: argparse.Namespace) -> None:
     report = certify(run.network(), (height, width))
     write_json(run.folder / "bounds.json", report.to_dict())
     print(report)
+
+
+def run_ledger(args: argparse.Namespace) -> None:
+    """``forward-stability ledger``."""
+    rows = ledger.rebuild(args.folder)
+    print(f"{args.folder / ledger.FILENAME}: {len(rows)} runs")
 
 
 def run_data(args: argparse.Namespace) -> None:

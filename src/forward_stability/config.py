@@ -44,6 +44,12 @@ class Config:
     evaluate_every: int = _option(500, "steps between two evaluations, with a checkpoint each")
 
     def __post_init__(self) -> None:
+        for f in fields(self):
+            value, kind = getattr(self, f.name), f.type
+            fits = isinstance(value, float | int if kind is float else kind)  # type: ignore
+            if not fits or (isinstance(value, bool) and kind is not bool):
+                name = getattr(kind, "__name__", kind)
+                raise InputError(f"{f.name} must be of type {name}, got {value!r}")
         check_variant(self.variant)
         counts = ("blocks", "width", "steps", "epochs", "batch_size", "decay_every")
         given = {name: getattr(self, name) for name in (*counts, "evaluate_every")}
@@ -69,6 +75,12 @@ class Config:
         if unknown := set(values) - {f.name for f in fields(cls)}:
             raise InputError(f"unknown entries in the configuration: {', '.join(sorted(unknown))}")
         return cls(**values)
+
+    @property
+    def name(self) -> str:
+        """The name of the run folder unless another is given: DATASET-VARIANT-mBLOCKS-seedSEED."""
+        dataset = self.dataset.split(":")[0]
+        return f"{dataset}-{self.variant}-m{self.blocks}-seed{self.seed}"
 
     def resolved(self, images: int) -> "Config":
         """With ``steps`` and ``decay_every`` filled in for a training set of so many images."""

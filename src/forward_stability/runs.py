@@ -62,7 +62,9 @@ class Run:
             "train_images": len(dataset.train_images),
             "test_images": len(dataset.test_images),
         }
-        if folder.is_dir() and any(folder.iterdir()):
+        # config.json is written last: without it, what a killed process left is no run yet.
+        found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        if not all(name == "run.json" or name.endswith(".tmp") for name in found):
             run = cls(folder)
             for what, found, wanted in (
                 ("configuration", asdict(run.config), asdict(config)),
@@ -97,11 +99,18 @@ class Run:
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """An entry an evaluation: step, epoch, loss, learning_rate, test_accuracy, seconds."""
+        """An entry an evaluation: step, epoch, loss, learning_rate, test_accuracy, seconds.
+
+        Raises:
+            InputError: if a line is not JSON.
+        """
         path = self.folder / "history.jsonl"
         if not path.is_file():
             return []
-        return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        try:
+            return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        except ValueError as error:
+            raise InputError(f"{path} is not valid JSON ({error}): restore it") from error
 
     def write_history(self, entries: list[dict[str, Any]]) -> None:
         """Replace the history, atomically."""
@@ -161,6 +170,7 @@ def environment(device: str) -> dict[str, str]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
+        "device": device,
         "hardware": hardware(device),
         "threads": str(torch.get_num_threads()),
     }

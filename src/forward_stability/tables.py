@@ -1,0 +1,349 @@
+"""Tables 2, 3 and 5 and Fig. 7 of the paper beside ours, made from the ledger.
+
+A verdict is given for runs of the full protocol only. A shortened run is shown where there is no
+other, says so, and gets no verdict. Chapter 13 and the reproduction ledger show what is made here.
+"""
+
+import html
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from statistics import mean, stdev
+
+import torch
+from matplotlib.figure import Figure
+from torch.utils.flop_counter import FlopCounterMode
+
+from forward_stability import paper
+from forward_stability.config import PAPER_STEPS, Config
+from forward_stability.errors import InputError
+from forward_stability.figures import figure
+from forward_stability.ledger import Row
+from forward_stability.models import VARIANTS, Network
+from forward_stability.runs import Run, results_root
+from forward_stability.storage import read_json
+
+MARGIN = 1.5
+"""A test accuracy is reproduced if its mean over seeds is within so many percentage points."""
+
+DATA = {
+    "digits": "digits",
+    "cifar10": "CIFAR-10",
+    "cifar10-jpeg": "CIFAR-10, JPEG re-encoding",
+    "cifar100": "CIFAR-100",
+}
+"""The data sets by their names in the ledger."""
+
+SHORTENED = {"steps", "evaluate_every", "precision"}
+"""What may differ from Sect. 4 in a run that is shown in a table, without a verdict."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that a notebook displays, narrow enough for a phone.
+
+    Attributes:
+        title: above the table.
+        header: the names of the columns.
+        sections: headings, each with its rows; of a cell, the second line is set smaller.
+        note: below the table.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    sections: dict[str, list[tuple[str, ...]]]
+    note: str = ""
+
+    @property
+    def rows(self) -> list[tuple[str, ...]]:
+        """The rows of all sections."""
+        return [row for rows in self.sections.values() for row in rows]
+
+    def __repr__(self) -> str:
+        lines = [self.title, " | ".join(self.header)]
+        for heading, rows in self.sections.items():
+            lines += [heading] if heading else []
+            lines += [" | ".join(cell.replace("\n", "; ") for cell in row) for row in rows]
+        return "\n".join([*lines, *([self.note] if self.note else [])])
+
+    def _repr_html_(self) -> str:
+        def cell(text: str) -> str:
+            first, _, second = (html.escape(part) for part in text.partition("\n"))
+            return f"<td>{first}<br><small>{second}</small></td>" if second else f"<td>{first}</td>"
+
+        head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in self.header)
+        parts = [f'<table class="table results"><caption>{html.escape(self.title)}</caption>']
+        parts.append(f"<thead><tr>{head}</tr></thead>")
+        for heading, rows in self.sections.items():
+            parts.append("<tbody>")
+            if heading:
+                span = f'<th scope="rowgroup" colspan="{len(self.header)}">'
+                parts.append(f"<tr>{span}{html.escape(heading)}</th></tr>")
+            parts += [f"<tr>{''.join(map(cell, row))}</tr>" for row in rows]
+            parts.append("</tbody>")
+        parts.append("</table>")
+        if self.note:
+            parts.append(f'<p class="note">{html.escape(self.note)}</p>')
+        return "\n".join(parts)
+
+
+def changed(row: Row) -> dict[str, str]:
+    """What differs from Sect. 4, by name."""
+    return dict(change.split("=", 1) for change in row.changes.split())
+
+
+def select(rows: Iterable[Row], variant: str, blocks: int, dataset: str) -> list[Row]:
+    """The runs that stand for one network of the paper: alike in everything but the seed.
+
+    Runs of the full protocol come first, then the longest; of these those in float32, and those on
+    the data set itself rather than its re-encoding. Runs that differ in more are not shown.
+
+    Raises:
+        InputError: if two of them have the same seed, so that it would be counted twice.
+    """
+    groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        same = (row.variant, row.blocks) == (variant, blocks)
+        if same and row.dataset.removesuffix("-jpeg") == dataset and set(changed(row)) <= SHORTENED:
+            groups[row.changes, row.dataset].append(row)
+
+    def rank(group: list[Row]) -> tuple[bool, int, bool, bool]:
+        row = group[0]
+        return not row.changes, row.steps, row.precision == "float32", row.dataset == dataset
+
+    best = max(groups.values(), key=rank, default=[])
+    seen: dict[int, str] = {}
+    for row in best:
+        if row.seed in seen:
+            raise InputError(
+                f"{seen[row.seed]} and {row.name} are one experiment with one seed, which would be "
+                "counted twice: move one of them to another folder"
+            )
+        seen[row.seed] = row.name
+    return best
+
+
+def percent(fractions: Sequence[float]) -> str:
+    """The mean in percent and, of several, ± the standard deviation (of the sample)."""
+    values = [100 * fraction for fraction in fractions]
+    spread = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{mean(values):.2f}{spread}"
+
+
+def verdict(runs: Sequence[Row], expected: float) -> str:
+    """What the runs of one network say about a test accuracy that the paper prints.
+
+    Args:
+        runs: of :func:`select`.
+        expected: the paper's, in percent.
+
+    Returns:
+        "not run"; "reproduced" or "not reproduced", for runs of the full protocol, by
+        :data:`MARGIN`; or what keeps the runs from a verdict.
+    """
+    if not runs:
+        return "not run"
+    row = runs[0]
+    if row.steps != PAPER_STEPS:
+        return f"shortened run: {row.steps:,} steps"
+    if row.changes:
+        return f"no verdict: {row.changes}"
+    found = 100 * mean(r.average_accuracy for r in runs)
+    # Accuracies are multiples of 0.01 % and the paper prints two decimals: compare these.
+    return "reproduced" if round(abs(found - expected), 2) <= MARGIN else "not reproduced"
+
+
+def where(runs: Sequence[Row]) -> str:
+    """Hardware, precision and data of some runs."""
+    parts = [sorted({getattr(r, key) for r in runs}) for key in ("hardware", "precision")]
+    data = sorted({DATA.get(r.dataset, r.dataset) for r in runs})
+    return ", ".join(word for words in (*parts, data) for word in words)
+
+
+def table_2() -> Table:
+    """Depth and number of trainable parameters, counted in our networks.
+
+    Source: Table 2, and Table 5 for the original ResNet. Chapter 8.
+    """
+    sections = {}
+    for variant, depths in paper.DEPTHS.items():
+        rows = sections[VARIANTS[variant]] = []
+        for m, depth in depths.items():
+            with torch.device("meta"):
+                network = Network(variant, m)
+            printed = paper.PARAMETERS[variant][m]
+            decimals = len(printed.partition(".")[2])
+            ours = f"{network.parameter_count / 1e6:.{decimals}f}"
+            same = (network.depth, ours) == (depth, printed)
+            rows.append(
+                (
+                    str(m),
+                    f"{network.depth}\npaper: {depth}",
+                    f"{network.parameter_count:,}\npaper: {printed}M",
+                    "reproduced" if same else "not reproduced",
+                )
+            )
+    return Table("Table 2: depth and parameters", ("m", "depth", "parameters", "verdict"), sections)
+
+
+def _accuracies(title: str, rows: Sequence[Row], variants: Sequence[str], more: str = "") -> Table:
+    """A table of test accuracies; ``more`` is said below it."""
+    sections = {}
+    cells = [cell for cell in paper.ACCURACY if cell[0] in variants]
+    for variant, dataset in cells:
+        section = sections[f"{VARIANTS[variant]} on {DATA[dataset]}"] = []
+        for m, expected in paper.ACCURACY[variant, dataset].items():
+            runs = select(rows, variant, m, dataset)
+            ours = percent([r.average_accuracy for r in runs]) if runs else "–"
+            seeds = f"\n{len(runs)} seed{'s' if len(runs) > 1 else ''}" if runs else ""
+            judged = verdict(runs, expected) + (f"\n{where(runs)}" if runs else "")
+            section.append((str(m), f"{expected:.2f}", ours + seeds, judged))
+    note = (
+        "Test accuracy in percent, mean ± standard deviation over seeds. Reproduced: all "
+        f"{PAPER_STEPS:,} steps of Sect. 4, and the mean within {MARGIN} points of the paper's."
+    )
+    return Table(title, ("m", "paper", "ours", "verdict"), sections, note + more)
+
+
+def table_3(rows: Sequence[Row]) -> Table:
+    """Test accuracy of ResNet-D and ResNet-S, averaged over the last 5,000 training steps.
+
+    Args:
+        rows: of the ledger, see :func:`~forward_stability.ledger.read`.
+
+    Source: Table 3. Chapter 13.
+    """
+    return _accuracies("Table 3: test accuracy", rows, ("D", "S"))
+
+
+def table_5(rows: Sequence[Row]) -> Table:
+    """Test accuracy of the original ResNet, averaged as in Table 3.
+
+    Source: Table 5. Chapter 13.
+    """
+    more = " The paper quotes He et al., who trained for 64,000 steps with other decays."
+    return _accuracies("Table 5: test accuracy of the original ResNet", rows, ["original"], more)
+
+
+def figure_7(rows: Sequence[Row], folder: Path | None = None) -> tuple[Figure, str]:
+    """Test accuracy during the training on CIFAR-10, one curve a seed.
+
+    Args:
+        rows: of the ledger.
+        folder: of the ledger; default: that of the runs that come with the book.
+
+    Returns:
+        the figure and its alternative text. Dashed: the paper's averages of Table 3.
+
+    Source: Fig. 7. Chapter 13.
+    """
+    folder = folder or results_root()
+    fig, axes = figure(2, 1, height=6.2, sharex=True)
+    told = []
+    for axis, variant in zip(axes, ("D", "S"), strict=True):
+        for i, (m, expected) in enumerate(paper.ACCURACY[variant, "cifar10"].items()):
+            axis.axhline(expected, color=f"C{i}", linestyle="--", linewidth=1)
+            runs = select(rows, variant, m, "cifar10")
+            for row in runs:
+                history = Run(folder / row.name).history
+                steps = [entry["step"] / row.steps for entry in history]
+                accuracies = [100 * entry["test_accuracy"] for entry in history]
+                short = "" if row.steps == PAPER_STEPS else f" ({row.steps:,} steps)"
+                label = f"m = {m}{short}" if row is runs[0] else None
+                axis.plot(steps, accuracies, color=f"C{i}", linewidth=1.2, label=label)
+            ours = percent([r.average_accuracy for r in runs]) + " %" if runs else "not run"
+            told.append(f"{VARIANTS[variant]}, m = {m}: {ours}, paper {expected:.2f} %")
+        axis.set(title=VARIANTS[variant], ylabel="test accuracy, %", ylim=(40, 100))
+        if axis.get_legend_handles_labels()[0]:
+            axis.legend(loc="lower right")
+        else:
+            axis.text(0.5, 0.5, "not run", transform=axis.transAxes, ha="center")
+    axes[-1].set(xlabel="share of the training", xlim=(0, 1))
+    alt = "Test accuracy during the training on CIFAR-10, averages at its end: " + "; ".join(told)
+    return fig, alt
+
+
+@cache
+def operations(variant: str, blocks: int) -> int:
+    """Floating-point operations of a training step of Sect. 4: thrice those forwards."""
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        Network(variant, blocks)(torch.empty(Config.batch_size, 3, 32, 32))
+    return 3 * counter.get_total_flops()
+
+
+def missing(rows: Sequence[Row]) -> Table:
+    """The networks of Tables 3 and 5 without a run of the full protocol, and what they cost.
+
+    The hours are those at the speed (operations a second, evaluations included) of the fastest
+    hardware and precision in the ledger.
+    """
+    work: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0, 0.0])
+    sections: dict[str, list[tuple[str, ...]]] = {}
+    absent = []
+    for (variant, dataset), accuracies in paper.ACCURACY.items():
+        for m in accuracies:
+            runs, cost = select(rows, variant, m, dataset), operations(variant, m)
+            for row in runs:
+                total = work[row.hardware, row.precision]
+                total[0] += row.steps * cost
+                total[1] += row.seconds
+            if not runs or runs[0].changes:
+                absent.append((variant, dataset, m, PAPER_STEPS * cost))
+    speeds = {key: done / seconds for key, (done, seconds) in work.items()}
+    best = max(speeds, key=lambda key: speeds[key], default=None)
+
+    def hours(cost: float) -> str:
+        return f"{cost / speeds[best] / 3600:,.0f}" if best else "–"
+
+    for variant, dataset, m, cost in absent:
+        section = sections.setdefault(f"{VARIANTS[variant]} on {DATA[dataset]}", [])
+        section.append((str(m), f"{cost / 1e15:,.1f}", hours(cost)))
+    total = sum(cost for *_, cost in absent)
+    sections["Together"] = [(f"{len(absent)} runs", f"{total / 1e15:,.1f}", hours(total))]
+    note = f"One seed each, {PAPER_STEPS:,} steps of {Config.batch_size} images. " + (
+        f"Hours on {best[0]} in {best[1]}, one run at a time, at {speeds[best] / 1e12:.2f} TFLOP/s."
+        if best
+        else "No run on CIFAR to estimate hours from."
+    )
+    return Table("What is missing", ("m", "PFLOP", "hours"), sections, note)
+
+
+def every_run(rows: Sequence[Row]) -> Table:
+    """Every run of the ledger."""
+    lines = []
+    for row in rows:
+        data = f"{DATA.get(row.dataset, row.dataset)} ({row.fingerprint})"
+        protocol = row.changes.replace(" ", ", ") or "as in Sect. 4"
+        accuracy = f"{100 * row.final_accuracy:.2f}\n{100 * row.average_accuracy:.2f} averaged"
+        lines.append(
+            (
+                f"{row.name}\n{VARIANTS[row.variant]}, m = {row.blocks}, {row.parameters:,} "
+                f"parameters, seed {row.seed}; {data}",
+                f"{accuracy} over {row.evaluations}",
+                f"{row.steps:,} steps, {row.seconds:,.0f} s\n{protocol}; {row.hardware}, "
+                f"{row.precision}; PyTorch {row.torch}, commit {row.commit}",
+            )
+        )
+    note = "Accuracy in percent: after the last step, and averaged over the last evaluations."
+    return Table("Every run", ("run", "accuracy", "training"), {"": lines}, note)
+
+
+def other_results(folder: Path | None = None) -> Table:
+    """The results that are no runs: each file, the command that makes it, commit and hardware.
+
+    Raises:
+        InputError: if a file does not say on what it was made.
+    """
+    folder, lines = folder or results_root(), []
+    for path in sorted(folder.glob("*.json")):
+        content = read_json(path)
+        try:
+            environment = content.get("environment", content)
+            command = content.get("command", f"python benchmarks/{path.stem}.py")
+            made = f"{environment['hardware']}\ncommit {environment['commit'][:12]}"
+        except (AttributeError, KeyError, TypeError) as error:
+            raise InputError(f"{path} does not say its hardware and commit") from error
+        lines.append((f"{path.name}\n{command}", made))
+    return Table("Other results", ("file and command", "made on"), {"": lines})
