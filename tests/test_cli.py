@@ -12,6 +12,7 @@ from PIL import Image
 
 from forward_stability import cli, storage
 from forward_stability.config import Config
+from forward_stability.runs import Run
 
 
 @pytest.fixture
@@ -184,15 +185,42 @@ def test_a_full_disk_while_saving_leaves_what_was_there(images, capsys, tmp_path
 
     with monkeypatch.context() as patch:
         patch.setattr(storage.os, "fsync", fsync)
-        fails(capsys, command, "cannot write run/checkpoint.safetensors: No space left on device")
+        fails(
+            capsys,
+            command,
+            "cannot write run/checkpoint-00000004.safetensors: No space left on device",
+        )
     assert sorted(os.listdir("run")) == [
-        "checkpoint.safetensors",
+        "checkpoint-00000002.safetensors",
         "config.json",
         "history.jsonl",
         "run.json",
     ]
-    assert storage.load_tensors(tmp_path / "run" / "checkpoint.safetensors", "")[1]["step"] == 2
     assert cli.main(command) == 0
+
+
+@pytest.mark.filterwarnings("default")  # as on a command line
+def test_a_damaged_checkpoint_is_said_on_one_line_and_the_one_before_it_used(images, capsys):
+    command = arguments(images, "--steps", "6", "--evaluate-every", "1", "--out", "run")
+    writes = []
+
+    def stop(*arguments):
+        writes.append(arguments)
+        if len(writes) == 4:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        original = Run.write_history
+        patch.setattr(Run, "write_history", lambda *a: (stop(*a), original(*a)))
+        assert cli.main(command) == 130
+    newest = Path("run/checkpoint-00000003.safetensors")
+    newest.write_bytes(newest.read_bytes()[:100])
+    capsys.readouterr()
+    assert cli.main(command) == 0
+    assert capsys.readouterr().err == (
+        "forward-stability: warning: run/checkpoint-00000003.safetensors (100 bytes) is damaged "
+        "or no file of ours; going on from step 2 instead\n"
+    )
 
 
 def test_the_installed_command_prints_no_traceback(images):

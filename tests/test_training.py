@@ -16,7 +16,7 @@ from forward_stability.data import load_dataset, scale
 from forward_stability.errors import InputError
 from forward_stability.models import Network, ResidualD
 from forward_stability.runs import Run
-from forward_stability.storage import load_tensors
+from forward_stability.storage import load_tensors, save_tensors
 
 NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 CONFIG = Config(variant="D", blocks=1, width=2, steps=12, batch_size=4, evaluate_every=5)
@@ -266,20 +266,59 @@ def refused(config, folder, message):
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
 
 
-def test_a_cut_checkpoint_is_refused(config, stopped):
-    path = stopped / "checkpoint.safetensors"
+def cut(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    refused(config, stopped, "is damaged or no file of ours: delete it to start again")
 
 
-def test_a_checkpoint_of_another_architecture_is_refused(config, stopped, tmp_path, monkeypatch):
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def foreign(path):
+    """The checkpoint as it were if the seed had been another one."""
+    tensors, metadata = load_tensors(path, "")
+    save_tensors(path, tensors, metadata | {"config": metadata["config"] | {"seed": 7}})
+
+
+def without_architecture(path):
+    tensors, metadata = load_tensors(path, "")
+    save_tensors(path, tensors, metadata | {"architecture": {"variant": "S"}})
+
+
+DAMAGES = [
+    (cut, "is damaged or no file of ours"),
+    (flip, "was altered: SHA-256"),
+    (foreign, "is of another configuration: .*'seed': 7"),
+    (without_architecture, "belongs to another network: .*'variant': 'S'"),
+]
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGES)
+def test_a_damaged_checkpoint_is_refused_if_there_is_no_other(config, stopped, damage, message):
+    damage(stopped / "checkpoint-00000005.safetensors")
+    refused(config, stopped, f"{message}.*: delete it to start again")
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGES)
+def test_after_a_damaged_checkpoint_training_goes_on_from_the_one_before(
+    config, tmp_path, monkeypatch, damage, message
+):
+    config = replace(config, evaluate_every=2)
+    whole = training.train(config, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        stop_at(patch, 7)
+        stop_at(patch, 9)
         with pytest.raises(KeyboardInterrupt):
-            training.train(replace(config, variant="S"), tmp_path / "S")
-    checkpoint = (tmp_path / "S" / "checkpoint.safetensors").read_bytes()
-    (stopped / "checkpoint.safetensors").write_bytes(checkpoint)
-    refused(config, stopped, "belongs to another network: .*'variant': 'S'")
+            training.train(config, tmp_path / "stopped")
+    run = Run(tmp_path / "stopped")
+    names = ["checkpoint-00000008.safetensors", "checkpoint-00000006.safetensors"]
+    assert [path.name for path in run.checkpoints] == names
+    damage(run.checkpoints[0])
+    with pytest.warns(UserWarning, match=f"00000008.*{message}.*; going on from step 6 instead"):
+        resumed = training.train(config, tmp_path / "stopped")
+    assert equal(weights(whole), weights(resumed))
+    assert not run.checkpoints
 
 
 def test_another_configuration_in_the_same_folder_is_refused(config, stopped):

@@ -6,6 +6,7 @@ mend ends in one line on standard error and exit status 2.
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
 from functools import partial
@@ -194,11 +195,18 @@ def run_data(args: argparse.Namespace) -> None:
     )
 
 
+def show_warning(message: Warning | str, *_details: Any) -> None:
+    """A warning on one line."""
+    print(f"forward-stability: warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The entry point; returns the exit status."""
     args = build_parser().parse_args(arguments)
     try:
-        args.run(args)
+        with warnings.catch_warnings():
+            warnings.showwarning = show_warning
+            args.run(args)
     except (InputError, OSError) as error:
         message = " ".join(str(error).split())
         print(f"forward-stability: error: {message}", file=sys.stderr)

@@ -1,13 +1,14 @@
 """Folders of trained networks.
 
 A run folder holds ``config.json``, ``run.json`` (data, environment, result), ``history.jsonl`` (a
-line an evaluation), ``checkpoint.safetensors`` while training goes on and ``weights.safetensors``
-when it is done.
+line an evaluation), the last two ``checkpoint-STEP.safetensors`` while training goes on and
+``weights.safetensors`` when it is done. Chapter 13.
 """
 
 import json
 import platform
 import subprocess
+import warnings
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -148,6 +149,53 @@ class Run:
                 f"{path} belongs to another network: {found}, not {self.architecture}: {mend}"
             )
         return tensors, metadata
+
+    @property
+    def checkpoints(self) -> list[Path]:
+        """The checkpoints that are there, the newest first."""
+        return sorted(self.folder.glob("checkpoint-*.safetensors"), reverse=True)
+
+    def save_checkpoint(self, state: dict[str, Tensor], step: int) -> None:
+        """Write a checkpoint after so many steps; this one and the one before it are kept."""
+        filename = f"checkpoint-{step:08d}.safetensors"
+        self.save(filename, state, step=step, config=asdict(self.config))
+        for old in self.checkpoints[2:]:
+            old.unlink()
+
+    def load_checkpoint(self) -> tuple[dict[str, Tensor], int] | None:
+        """The state and the step of the newest checkpoint that is sound, None if there is none.
+
+        Warns if a newer one was refused.
+
+        Raises:
+            InputError: if there are checkpoints and none is sound.
+        """
+        refused = None
+        for path in self.checkpoints:
+            try:
+                state, metadata = self.load(path.name, "delete it to start again")
+                if metadata.get("config") != asdict(self.config):
+                    raise InputError(
+                        f"{path} is of another configuration: {metadata.get('config')}, "
+                        f"not {asdict(self.config)}: delete it to start again"
+                    )
+            except InputError as error:
+                refused = refused or error
+                continue
+            step = metadata["step"]
+            if refused:
+                text = str(refused).removesuffix(": delete it to start again")
+                warnings.warn(f"{text}; going on from step {step:,} instead", stacklevel=3)
+            return state, step
+        if refused:
+            raise refused
+        return None
+
+    def finish(self, weights: dict[str, Tensor]) -> None:
+        """Write the weights of the trained network; checkpoints are not needed any more."""
+        self.save("weights.safetensors", weights)
+        for path in [*self.checkpoints, *self.folder.glob(".*.tmp")]:
+            path.unlink(missing_ok=True)
 
     def network(self) -> Network:
         """The trained network, in evaluation mode, on the CPU.

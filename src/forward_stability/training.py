@@ -275,10 +275,9 @@ def train(config: Config, folder: Path, *, device: str = "auto", progress: bool 
         return run
     trainer = Trainer(config, dataset, device)
     first, history = 0, []
-    if (folder / "checkpoint.safetensors").exists():
-        state, metadata = run.load("checkpoint.safetensors", "delete it to start again")
+    if (found := run.load_checkpoint()) is not None:
+        state, first = found
         trainer.restore(state)
-        first = metadata["step"]
         history = [entry for entry in run.history if entry["step"] <= first]
     seconds = history[-1]["seconds"] if history else 0.0
     losses, start = [], time.perf_counter()
@@ -313,12 +312,11 @@ def train(config: Config, folder: Path, *, device: str = "auto", progress: bool 
         losses.clear()
         run.write_history(history)
         if done < config.steps:
-            run.save("checkpoint.safetensors", trainer.state(), step=done)
+            run.save_checkpoint(trainer.state(), done)
         bar.set_postfix(accuracy=f"{100 * entry['test_accuracy']:.2f} %")
     last = history[-1]
     result = {key: last[key] for key in ("step", "loss", "test_accuracy", "seconds")}
     info = run.info | {"environment": environment(device), "result": result}
     write_json(folder / "run.json", info)
-    run.save("weights.safetensors", trainer.network.state_dict())
-    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    run.finish(trainer.network.state_dict())
     return run
