@@ -1,7 +1,10 @@
 """The training of Sect. 4: its parts against plain references, and runs that survive anything."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -246,6 +249,15 @@ def test_a_stopped_run_ends_with_the_same_weights(config, tmp_path, monkeypatch,
     assert equal(weights(whole), weights(resumed))
     strip = lambda h: [{k: v for k, v in e.items() if k != "seconds"} for e in h]  # noqa: E731
     assert strip(whole.history) == strip(resumed.history)
+
+
+def test_a_killed_run_ends_with_the_same_weights():
+    """Three kills with SIGKILL at random moments; the script makes fifty by default."""
+    script = Path(__file__).parents[1] / "tools" / "kill_and_resume.py"
+    command = [sys.executable, str(script), "--kills", "3", "--steps", "20"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("3 kills, 3 identical resumes\n")
 
 
 @pytest.fixture
