@@ -3,13 +3,12 @@
 Without a Chromium the tests are skipped, or fail if REQUIRE_BROWSER=1.
 """
 
-import os
 import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from browser import SITE, find_chromium, launch, open_page, serve
+from browser import SITE, open_page, serve
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request
 
 from forward_stability.explore import BUDGET
@@ -45,17 +44,6 @@ class Visit:
     def _heard(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
             self.complaints.append(f"console {message.type}: {message.text}")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    executable = find_chromium()
-    if executable is None:
-        if os.environ.get("REQUIRE_BROWSER") == "1":
-            pytest.fail("no Chromium was found, and REQUIRE_BROWSER=1")
-        pytest.skip("no Chromium was found")
-    with launch(executable) as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,9 @@ from forward_stability import __version__, data, ledger
 from forward_stability.certificates import certify
 from forward_stability.config import Config
 from forward_stability.errors import InputError
+from forward_stability.export import export_run
 from forward_stability.runs import Run
-from forward_stability.storage import write_json
+from forward_stability.storage import write_bytes, write_json
 from forward_stability.training import accuracy, choose_device, predict, train
 
 
@@ -117,6 +118,18 @@ def build_parser() -> Parser:
     sub.set_defaults(run=run_ledger)
 
     sub = commands.add_parser(
+        "export",
+        help="write a trained network as one compact file for the browser",
+        description="Write a trained network, batch normalisation folded in, as one compact file "
+        "that the explorers of the book evaluate in the browser.",
+    )
+    sub.add_argument("folder", metavar="RUN", help="run folder")
+    sub.add_argument(
+        "--out", type=Path, metavar="FILE", help="the file (default: RUN/live.safetensors)"
+    )
+    sub.set_defaults(run=run_export)
+
+    sub = commands.add_parser(
         "data",
         help="fetch and check a data set",
         description=f"Fetch and check a data set: {data.NAMES}. "
@@ -182,6 +195,15 @@ def run_ledger(args: argparse.Namespace) -> None:
     """``forward-stability ledger``."""
     rows = ledger.rebuild(args.folder)
     print(f"{args.folder / ledger.FILENAME}: {len(rows)} runs")
+
+
+def run_export(args: argparse.Namespace) -> None:
+    """``forward-stability export``."""
+    run = Run(args.folder)
+    content = export_run(run).to_bytes()
+    path = args.out or run.folder / "live.safetensors"
+    write_bytes(path, content)
+    print(f"{path}: {run.network().name}, {len(content):,} bytes")
 
 
 def run_data(args: argparse.Namespace) -> None:

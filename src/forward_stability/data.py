@@ -8,6 +8,7 @@ import hashlib
 import os
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -375,6 +376,25 @@ def unstructured_noise(images: Tensor, sigma: float, generator: torch.Generator)
         raise InputError(f"sigma must be at least 0, got {sigma}")
     noise = torch.randn(images.shape, generator=generator, dtype=images.dtype)
     return images + sigma * noise.to(images.device)
+
+
+def seeded_normal(shape: Sequence[int], seed: int) -> Tensor:
+    """Independent standard normal numbers that depend on the seed alone, in any version of NumPy.
+
+    The explorers draw the same numbers in the browser (``live/noise.js``), so that
+    ``image + sigma * seeded_normal(image.shape, seed)`` is the image that they show.
+
+    Args:
+        shape: of the result; it is filled in the order of its indices.
+        seed: from 0 to 2³² − 1.
+
+    Returns:
+        float64.
+
+    Source: η/σ of Eq. 28a. Chapter 14.
+    """
+    # NumPy keeps the numbers of its old generator as they are; it may change those of the new one.
+    return torch.from_numpy(np.random.RandomState(seed).standard_normal(tuple(shape)))
 
 
 def structured_noise(images: Tensor, x0: Tensor, epsilon: float) -> Tensor:

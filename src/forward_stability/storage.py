@@ -67,11 +67,16 @@ def checksum(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-    """Write tensors and JSON metadata to one safetensors file, atomically, with a checksum."""
+def tensors_to_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> bytes:
+    """Tensors and JSON metadata as the bytes of a safetensors file, with a checksum."""
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     header = {"metadata": json.dumps(dict(metadata)), "sha256": checksum(whole)}
-    write_bytes(path, safetensors.torch.save(whole, header))
+    return safetensors.torch.save(whole, header)
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+    """Write :func:`tensors_to_bytes` to a file, atomically."""
+    write_bytes(path, tensors_to_bytes(tensors, metadata))
 
 
 def load_tensors(path: Path, mend: str) -> tuple[dict[str, Tensor], dict[str, Any]]:

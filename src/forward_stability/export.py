@@ -1,0 +1,140 @@
+r"""A trained network as one compact file, for the engine that evaluates it in a browser.
+
+The file is a safetensors file. Its metadata say what the layers are (those of
+:mod:`~forward_stability.folding`, batch normalisation folded in) and give constants proven for
+exactly the numbers in the file. A filter has 16 bits a weight: its row for output channel o is
+stored as integers q with
+
+.. math:: K_{o} = s_o \, q_{o}, \qquad |q| \le 32767,
+
+so that a weight is off by at most 1/65534 of the largest weight of its row. Biases, scales and
+diagonals are float32. ``live/engine.js`` reads the file. Chapters 12 and 14.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from forward_stability.certificates import certify_layers
+from forward_stability.errors import InputError
+from forward_stability.folding import (
+    Folded,
+    FoldedConv,
+    FoldedGlobalPooling,
+    FoldedLinear,
+    FoldedPooling,
+    FoldedResidual,
+    FoldedSymmetric,
+    fold,
+)
+from forward_stability.models import Network
+from forward_stability.runs import Run
+from forward_stability.storage import tensors_to_bytes
+
+LEVELS = 2**15 - 1
+"""The largest integer that a weight is stored as."""
+
+KINDS: dict[type, str] = {
+    FoldedConv: "convolution",
+    FoldedResidual: "residual",
+    FoldedSymmetric: "symmetric",
+    FoldedPooling: "pooling",
+    FoldedGlobalPooling: "global pooling",
+    FoldedLinear: "linear",
+}
+"""What the layers are called in the file."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """A network as it is in the file.
+
+    Attributes:
+        layers: with the rounded weights, in float64.
+        tensors: as stored.
+        header: ``name``, ``variant``, ``classes``, the ``shape`` (channels, height, width) of an
+            image, ``layers`` and ``stages``. A stage says that x^n, with n its ``layer``, obeys
+            ‖x^n − y^n‖ ≤ ``bound`` ‖x^0 − y^0‖ for any two images.
+    """
+
+    layers: list[Folded]
+    tensors: dict[str, Tensor]
+    header: dict[str, Any]
+
+    def to_bytes(self) -> bytes:
+        """The content of the file."""
+        return tensors_to_bytes(self.tensors, self.header)
+
+
+def export_run(run: Run) -> Export:
+    """The trained network of a run.
+
+    Raises:
+        InputError: if the run is not done, its files are damaged, or its weights are no numbers.
+    """
+    data = run.info["data"]
+    return export_network(run.network(), tuple(data["image_shape"][1:]), data["classes"])
+
+
+def export_network(network: Network, size: tuple[int, int], classes: Sequence[str]) -> Export:
+    """A network in evaluation mode.
+
+    Args:
+        network: of any variant; it is not changed.
+        size: the height and width of an image.
+        classes: their names.
+
+    Raises:
+        InputError: if a weight or a statistic is not finite.
+    """
+    mean = network.get_buffer("mean").float()
+    tensors, layers, kinds = {"mean": mean}, [], []
+    for index, layer in enumerate(fold(network)):
+        stored, rounded = _round(layer)
+        for name, tensor in stored.items():
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                raise InputError(f"layer {index} has weights that are no numbers: train it again")
+            tensors[f"{index}.{name}"] = tensor
+        layers.append(rounded)
+        kinds.append({"kind": KINDS[type(layer)], "stride": getattr(layer, "stride", 1)})
+    header = {
+        "name": network.name,
+        "variant": network.variant,
+        "classes": list(classes),
+        "shape": [network.channels, *size],
+        "layers": kinds,
+        "stages": _stages(layers, network.blocks, size),
+    }
+    return Export(layers, tensors, header)
+
+
+def _round(layer: Folded) -> tuple[dict[str, Tensor], Folded]:
+    """The tensors of a layer as stored, and the layer that they make."""
+    stored, values = {}, {}
+    for field in fields(layer):
+        tensor = getattr(layer, field.name)
+        if not isinstance(tensor, Tensor):
+            continue
+        if tensor.dim() == 1:
+            stored[field.name] = tensor.float()
+            values[field.name] = stored[field.name].double()
+            continue
+        rows = tensor.flatten(1)
+        scale = (rows.abs().amax(dim=1) / LEVELS).float()
+        scale = torch.where(scale == 0, torch.ones_like(scale), scale)
+        whole = (rows / scale.double()[:, None]).round().clamp(-LEVELS, LEVELS).to(torch.int16)
+        stored |= {field.name: whole.reshape(tensor.shape), f"{field.name}.scale": scale}
+        values[field.name] = (whole.double() * scale.double()[:, None]).reshape(tensor.shape)
+    return stored, replace(layer, **values)
+
+
+def _stages(layers: list[Folded], m: int, size: tuple[int, int]) -> list[dict[str, Any]]:
+    """A proven constant for the features after each stage, and for the scores."""
+    ends = {"stage 1": m + 1, "stage 2": 2 * m + 1, "stage 3": 3 * m + 1, "scores": 3 * m + 3}
+    return [
+        {"name": name, "layer": n, "bound": certify_layers(layers[:n], size)["best"].a}
+        for name, n in ends.items()
+    ]

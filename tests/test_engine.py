@@ -1,0 +1,137 @@
+"""The engine in the browser against PyTorch: every layer, the scores, and the noise."""
+
+import base64
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from playwright.sync_api import Browser, Page
+
+from forward_stability.data import load_dataset, scale, seeded_normal
+from forward_stability.export import export_network, export_run
+from forward_stability.folding import features
+from forward_stability.live import source
+from forward_stability.models import Network
+from forward_stability.runs import Run
+
+SHAPES = [  # variant, m, width, channels, height, width of an image, classes
+    ("D", 3, 16, 3, 32, 32, 10),
+    ("S", 3, 16, 3, 32, 32, 10),
+    ("original", 3, 16, 3, 32, 32, 10),
+    ("D", 1, 3, 1, 5, 8, 3),
+    ("S", 2, 5, 2, 7, 9, 4),
+    ("original", 2, 3, 3, 9, 6, 2),
+    ("D", 1, 2, 1, 1, 3, 2),
+]
+
+
+@pytest.fixture(scope="module")
+def engine(browser: Browser) -> Iterator[Page]:
+    page = browser.new_page()
+    page.add_script_tag(content=source("engine.js", "noise.js"))
+    page.evaluate("""() => {
+        globalThis.bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer;
+        globalThis.text = (numbers) => {
+            const bytes = new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);
+            let all = "";
+            for (const byte of bytes) all += String.fromCharCode(byte);
+            return btoa(all);
+        };
+    }""")
+    yield page
+    page.close()
+
+
+def encode(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def decode(text: str) -> torch.Tensor:
+    return torch.from_numpy(np.frombuffer(base64.b64decode(text), dtype="<f8").copy())
+
+
+def scores_in_browser(page: Page, content: bytes, images: torch.Tensor) -> torch.Tensor:
+    """The scores of images (n, channels, height, width), float64."""
+    found = page.evaluate(
+        """([file, images, count]) => {
+            const network = new Network(bytes(file));
+            const all = new Float64Array(bytes(images));
+            const size = all.length / count;
+            return Array.from({length: count}, (_, i) =>
+                text(network.features(all.subarray(i * size, (i + 1) * size)).at(-1).data));
+        }""",
+        [encode(content), encode(images.double().numpy().tobytes()), len(images)],
+    )
+    return torch.stack([decode(scores) for scores in found])
+
+
+def settled(variant: str, m: int, width: int, channels: int, size: tuple[int, int], classes: int):
+    """An untrained network whose normalisations have statistics, and γ, β of both signs."""
+    torch.manual_seed(0)
+    network = Network(variant, m, width, channels, classes)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0
+            if module.affine:
+                torch.nn.init.normal_(module.weight, std=1.0)
+                torch.nn.init.normal_(module.bias, std=0.3)
+    torch.nn.init.normal_(network.layers[-1].weight)
+    torch.nn.init.normal_(network.get_buffer("mean"), mean=0.5, std=0.1)
+    with torch.no_grad():
+        network.train()(torch.rand(16, channels, *size))
+    return network.eval()
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_every_layer_is_that_of_pytorch(engine: Page, shape):
+    variant, m, width, channels, h, w, classes = shape
+    network = settled(variant, m, width, channels, (h, w), classes)
+    exported = export_network(network, (h, w), [str(c) for c in range(classes)])
+    content, image = exported.to_bytes(), torch.rand(1, channels, h, w).double()
+    found = engine.evaluate(
+        """([file, image]) => new Network(bytes(file)).features(new Float64Array(bytes(image)))
+            .map((x) => [[x.channels, x.height, x.width], text(x.data)])""",
+        [encode(content), encode(image.numpy().tobytes())],
+    )
+    x0 = image - exported.tensors["mean"].double()
+    expected = features(exported.layers, x0)
+    assert len(found) == len(expected) == 3 * m + 4
+    for (size, data), x in zip(found, expected, strict=True):
+        assert size == [*x.shape[1:], 1, 1][:3]
+        torch.testing.assert_close(decode(data), x.flatten(), rtol=1e-11, atol=1e-11)
+    with torch.no_grad():
+        scores = network(image.float())[0].double()
+    assert scores.abs().max() > 0.05
+    torch.testing.assert_close(decode(found[-1][1]), scores, rtol=0, atol=0.01)
+
+
+@pytest.mark.parametrize("name", ["digits-D-m3-seed0", "digits-S-m3-seed0"])
+def test_scores_of_trained_networks(engine: Page, name):
+    """240 images, a third of them clean, the others with noise of two levels."""
+    run = Run(name)
+    images = scale(load_dataset("digits").test_images[:240])
+    sigma = torch.tensor([0.0, 0.05, 0.2]).repeat(80)[:, None, None, None]
+    images = images + sigma * seeded_normal(images.shape, 1).float()
+    with torch.no_grad():
+        expected = run.network()(images).double()
+    found = scores_in_browser(engine, export_run(run).to_bytes(), images)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0.01)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 12345, 2**32 - 1])
+def test_the_noise_is_that_of_numpy(engine: Page, seed):
+    found = engine.evaluate("seed => text(standardNormal(seed, 3073))", seed)
+    expected = seeded_normal((3073,), seed)
+    torch.testing.assert_close(decode(found), expected, rtol=1e-14, atol=0)
+    assert abs(float(expected.std()) - 1) < 0.05
+
+
+def test_an_image_of_another_size_is_refused(engine: Page):
+    content = export_network(Network("D", 1, 2), (4, 4), list("abcdefghij")).to_bytes()
+    said = engine.evaluate(
+        """file => { try { new Network(bytes(file)).features(new Float64Array(47)); }
+                     catch (error) { return error.message; } }""",
+        encode(content),
+    )
+    assert said == "an image has 48 numbers, not 47"
