@@ -7,6 +7,10 @@ it reads "Theorem 2", the title up to the parenthesis, where sphinx-proof would 
 An equation labelled ``eq-8`` is the paper's Eq. 8, and is numbered so. The others that have a label
 are numbered by chapter: (4.1), (4.2), ... in chapter 4. So are our own propositions and the
 exercises, which cannot be mistaken for the paper's then: Proposition 4.1, Exercise 4.1.
+
+A paragraph that begins with ``**Fig. 1 of the paper`` or ``**Table 2 of the paper`` is the place of
+that figure or table: ``{ref}`fig-1` `` and ``{ref}`table-2` `` lead there, and ``{ref}`eq-8` `` to
+the paper's Eq. 8.
 """
 
 import itertools
@@ -22,6 +26,9 @@ from sphinx_proof.nodes import (
     unenumerable_node,
     visit_unenumerable_node,
 )
+
+CAPTION = r"(Fig\.|Table) (\d+) of the paper"
+"""What the bold beginning of a caption of a figure or table of the paper looks like."""
 
 
 def head_by_title(app: Sphinx, document: nodes.document) -> None:
@@ -81,6 +88,26 @@ def number_equations(app: Sphinx, document: nodes.document) -> None:
             paper = re.fullmatch(r"eq-(\d+)", label)
             node["number"] = paper[1] if paper else f"{prefix}{next(own)}"
             app.env.domaindata["math"]["objects"][label] = (page, node["number"])
+            if paper:
+                add_target(app.env, label, f"equation-{label}", f"Eq. {paper[1]}")
+
+
+def add_target(env: BuildEnvironment, name: str, identifier: str, text: str) -> None:
+    """Let ``{ref}`name` `` lead to an element of the page that is read now."""
+    standard = env.domaindata["std"]
+    standard["labels"][name] = (env.docname, identifier, text)
+    standard["anonlabels"][name] = (env.docname, identifier)
+
+
+def find_captions(app: Sphinx, document: nodes.document) -> None:
+    """Make a target of each caption of a figure or a table of the paper."""
+    for node in document.findall(nodes.paragraph):
+        strong = node.next_node(nodes.strong)
+        found = re.match(CAPTION, strong.astext()) if strong is not None else None
+        if found and node.astext().startswith(found[0]):
+            name = f"{found[1].lower().rstrip('.')}-{found[2]}"
+            node["ids"].append(name)
+            add_target(app.env, name, name, f"{found[1]} {found[2]}")
 
 
 class PaperDomain(ProofDomain):
@@ -97,6 +124,7 @@ def setup(app: Sphinx) -> dict:
     app.add_node(unenumerable_node, override=True, html=(visit_unenumerable_node, depart_box))
     app.connect("doctree-read", head_by_title)
     app.connect("doctree-read", number_equations)
+    app.connect("doctree-read", find_captions)
     # Sphinx numbers in env-get-updated, and collects the pages to write from the same event.
     app.connect("env-get-updated", number_by_chapter, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
