@@ -10,6 +10,11 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = sorted((ROOT / "book").glob("*.ipynb"))
 LARGEST = 1_000_000  # bytes of a notebook with its outputs
+INSTALL = """\
+try:
+    import forward_stability
+except ImportError:  # in Colab, for example
+    %pip install --quiet git+{repository}"""
 
 
 def read_toc() -> list[str]:
@@ -34,6 +39,12 @@ class TestChapter:
         counts = [cell.execution_count for cell in code_cells(path)]
         assert counts == list(range(1, len(counts) + 1)), f"run tools/execute.py {path.name}"
 
+    def test_first_cell_installs_the_package_where_it_is_missing(self, path):
+        settings = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
+        first = code_cells(path)[0]
+        assert first.source == INSTALL.format(repository=settings["repository"]["url"])
+        assert first.metadata.tags == ["remove-cell"]  # a page does not need it
+
     def test_no_cell_failed_or_warned(self, path):
         for cell in code_cells(path):
             for output in cell.outputs:
@@ -51,6 +62,13 @@ class TestChapter:
         for cell in nbformat.read(path, as_version=4).cells:
             if cell.cell_type == "markdown":
                 assert not re.search(r"^\s*`{3,}\s*\{", cell.source, re.MULTILINE), cell.source
+
+    def test_directives_read_well_in_colab(self, path):
+        """Colab shows the opening line as text: what follows is then a paragraph of its own."""
+        glued = re.compile(r"^\s*:{3,}\{.*\n(?:\s*:\w[\w-]*:.*\n)*(?!\s*$|\s*:).+", re.MULTILINE)
+        for cell in nbformat.read(path, as_version=4).cells:
+            if cell.cell_type == "markdown":
+                assert not glued.search(cell.source), cell.source
 
     def test_size(self, path):
         assert path.stat().st_size <= LARGEST

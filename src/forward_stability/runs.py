@@ -27,8 +27,13 @@ from forward_stability.storage import load_tensors, read_json, save_tensors, wri
 
 
 def results_root() -> Path:
-    """The folder of the runs that come with the book, at the top of the checkout."""
-    return Path(__file__).parents[2] / "results"
+    """The folder of the results that come with the book.
+
+    An installed wheel carries it inside the package; in a checkout it lies at the top.
+    """
+    package = Path(__file__).parent
+    carried = package / "results"
+    return carried if carried.is_dir() else package.parents[1] / "results"
 
 
 class Run:
