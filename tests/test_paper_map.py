@@ -115,3 +115,9 @@ class TestItem:
                 found = [cell for cell in cells(page, "code") if text in cell]
                 assert len(found) == 1, f"{text!r} is in {len(found)} cells of {page}"
                 assert asserts(found[0])
+
+
+def test_the_summary_has_all_theorems():
+    summary = (BOOK / "summary.md").read_text("utf-8")
+    found = set(re.findall(r"\{prf:ref\}`((?:thm|lem|prop)-\d+)`", summary))
+    assert found == {i.label for i in ITEMS if i.kind in ("theorem", "lemma", "proposition")}
