@@ -381,3 +381,8 @@ def test_the_numbers_of_the_paper_are_complete():
         for m, depth in depths.items():
             assert depth == {"D": 6 * m, "S": 3 * m + 2, "original": 6 * m + 2}[variant]
             assert depth == Network(variant, m, width=1).depth
+
+
+def test_the_margin_is_wider_than_the_gain_that_the_page_names():
+    column = paper.ACCURACY["S", "cifar10"]
+    assert column[12] - column[3] < tables.MARGIN

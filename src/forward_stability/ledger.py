@@ -135,7 +135,7 @@ def make_row(run: Run, name: str) -> Row:
             fingerprint=fingerprint,
             seed=config.seed,
             steps=config.steps,
-            precision=getattr(config, "precision", "float32"),
+            precision=config.precision,
             changes=" ".join(f"{key}={value}" for key, value in changes(config).items()),
             parameters=network.parameter_count,
             final_accuracy=round(history[-1]["test_accuracy"], 6),

@@ -314,20 +314,20 @@ def every_run(rows: Sequence[Row]) -> Table:
     """Every run of the ledger."""
     lines = []
     for row in rows:
-        data = f"{DATA.get(row.dataset, row.dataset)} ({row.fingerprint})"
-        protocol = row.changes.replace(" ", ", ") or "as in Sect. 4"
-        accuracy = f"{100 * row.final_accuracy:.2f}\n{100 * row.average_accuracy:.2f} averaged"
+        details = (
+            f"{VARIANTS[row.variant]}, m = {row.blocks}, {row.parameters:,} parameters, seed "
+            f"{row.seed}",
+            f"{DATA.get(row.dataset, row.dataset)} ({row.fingerprint})",
+            row.changes.replace(" ", ", ") or "as in Sect. 4",
+            f"{row.seconds:,.0f} s on {row.hardware}, {row.precision}",
+            f"PyTorch {row.torch}, commit {row.commit}",
+        )
+        accuracy = f"{100 * row.final_accuracy:.2f}\naveraged over {row.evaluations}: "
         lines.append(
-            (
-                f"{row.name}\n{VARIANTS[row.variant]}, m = {row.blocks}, {row.parameters:,} "
-                f"parameters, seed {row.seed}; {data}",
-                f"{accuracy} over {row.evaluations}",
-                f"{row.steps:,} steps, {row.seconds:,.0f} s\n{protocol}; {row.hardware}, "
-                f"{row.precision}; PyTorch {row.torch}, commit {row.commit}",
-            )
+            (f"{row.name}\n{'; '.join(details)}", f"{accuracy}{100 * row.average_accuracy:.2f}")
         )
     note = "Accuracy in percent: after the last step, and averaged over the last evaluations."
-    return Table("Every run", ("run", "accuracy", "training"), {"": lines}, note)
+    return Table("Every run", ("run", "test accuracy"), {"": lines}, note)
 
 
 def other_results(folder: Path | None = None) -> Table:
