@@ -9,6 +9,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = sorted((ROOT / "book").glob("*.ipynb"))
+NUMBERED = [path for path in CHAPTERS if re.match(r"(?!00|14)\d", path.stem)]
 LARGEST = 1_000_000  # bytes of a notebook with its outputs
 INSTALL = """\
 try:
@@ -72,3 +73,29 @@ class TestChapter:
 
     def test_size(self, path):
         assert path.stat().st_size <= LARGEST
+
+
+@pytest.mark.parametrize("path", NUMBERED, ids=lambda path: path.stem)
+class TestExercises:
+    def test_every_exercise_has_a_folded_solution(self, path):
+        cells = nbformat.read(path, as_version=4).cells
+        text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+        exercises = re.findall(r"^:::\{exercise\}.*\n:label: (\S+)$", text, re.MULTILINE)
+        solutions = re.findall(
+            r"^:::\{solution(?:-start)?\} (\S+)\n:class: dropdown$", text, re.MULTILINE
+        )
+        assert exercises == solutions
+        assert len(exercises) >= 3
+        start = next(i for i, cell in enumerate(cells) if "{solution-start}" in cell.source)
+        end = next(i for i, cell in enumerate(cells) if "{solution-end}" in cell.source)
+        assert any(cell.cell_type == "code" for cell in cells[start:end])
+
+    def test_it_asks_a_question(self, path):
+        """On the page the answer is checked without a kernel, and nobody has typed it there."""
+        asking = [cell for cell in code_cells(path) if "question(" in cell.source]
+        assert asking
+        for cell in asking:
+            assert cell.metadata.tags == ["hide-input"]
+            answer = re.search(r"question\(\n.*\n(.*),\n", cell.source)
+            assert answer is not None
+            assert not re.fullmatch(r"\s*[-\d._e]+", answer[1]), "compute the answer"
