@@ -176,7 +176,6 @@ class Trainer:
         self.config, self.device, self.mirror = config, device, dataset.mirror
         self.images = dataset.train_images.to(device)
         self.labels = dataset.train_labels.to(device)
-        self.border = dataset.border.to(device)
         network = new_network(config, dataset).to(device)
         self.network = network.to(memory_format=torch.channels_last).train()
         self.learning_rate = torch.zeros((), device=device)  # a tensor: graphs read it anew
@@ -211,7 +210,7 @@ class Trainer:
 
     def _update(self, batch: Tensor) -> Tensor:
         index, shifts, flips = batch[:, 0], batch[:, 1:3], batch[:, 3].bool()
-        images = augment(scale(self.images[index]), self.border, shifts, flips)
+        images = scale(augment(self.images[index], shifts, flips))
         with torch.autocast(
             images.device.type,
             torch.bfloat16,
