@@ -20,7 +20,7 @@ from torch import Tensor
 
 from forward_stability import __version__
 from forward_stability.config import Config
-from forward_stability.data import Dataset
+from forward_stability.data import Dataset, load_dataset
 from forward_stability.errors import InputError
 from forward_stability.models import Network
 from forward_stability.storage import load_tensors, read_json, save_tensors, write_bytes, write_json
@@ -124,6 +124,11 @@ class Run:
         write_bytes(self.folder / "history.jsonl", lines.encode())
 
     @property
+    def data_name(self) -> str:
+        """The name of the data set; of a folder of images, that of the folder."""
+        return Path(self.info["data"]["name"].split(":")[-1]).name
+
+    @property
     def architecture(self) -> dict[str, Any]:
         """The arguments of :class:`~forward_stability.models.Network`."""
         data = self.info["data"]
@@ -201,6 +206,21 @@ class Run:
         self.save("weights.safetensors", weights)
         for path in [*self.checkpoints, *self.folder.glob(".*.tmp")]:
             path.unlink(missing_ok=True)
+
+    def dataset(self) -> Dataset:
+        """The data set that the network is trained on.
+
+        Raises:
+            InputError: if it is not at hand, or the one at hand is another.
+        """
+        name, expected = self.config.dataset, self.info["data"]["fingerprint"]
+        dataset = load_dataset(name)
+        if dataset.fingerprint != expected:
+            raise InputError(
+                f"{name} is not the data that {self.folder} was trained on: fingerprint "
+                f"{dataset.fingerprint[:12]}, expected {expected[:12]}"
+            )
+        return dataset
 
     def network(self) -> Network:
         """The trained network, in evaluation mode, on the CPU.

@@ -1,12 +1,108 @@
 """Trained networks that run in the reader's browser, with a kernel or without one.
 
 ``engine.js`` evaluates what :mod:`~forward_stability.export` writes, and ``noise.js`` draws the
-noise that :func:`forward_stability.data.seeded_normal` draws. Chapters 12 and 14.
+noise that :func:`forward_stability.data.seeded_normal` draws; ``worker.js`` runs both beside the
+page. An explorer is one more file, which defines ``explore(root, spec, files)``. The same ES module
+serves two hosts: an anywidget in a kernel, and a few lines of script on a page. Chapters 12 and 14.
 """
 
+import base64
+import hashlib
+import json
+import string
+import uuid
+from collections.abc import Mapping
 from importlib import resources
+from typing import Any, ClassVar
+
+import anywidget
+import traitlets
+
+from forward_stability.figures import on_page
 
 
 def source(*names: str) -> str:
     """The JavaScript files of this package, one after the other."""
     return "\n".join(resources.files(__name__).joinpath(name).read_text("utf-8") for name in names)
+
+
+def module(explorer: str) -> str:
+    """The ES module of an explorer, such as ``noise_explorer.js``, with the text of its worker."""
+    worker = json.dumps(source("engine.js", "noise.js", "worker.js"))
+    return "\n".join([f"const WORKER = {worker};", source(explorer, "host.js")])
+
+
+def live(
+    explorer: str, spec: Mapping[str, Any], files: Mapping[str, bytes], text: str
+) -> "Widget | Page":
+    """An explorer for the place where it is shown: a kernel or a page.
+
+    Args:
+        explorer: the JavaScript file that defines it.
+        spec: what it shows, in plain types.
+        files: exported networks and images, by the names that ``spec`` uses.
+        text: what stands for it where no script runs; the same whatever the data at hand.
+    """
+    return (Page if on_page() else Widget)(explorer, dict(spec), dict(files), text)
+
+
+class Widget(anywidget.AnyWidget):
+    """An explorer in a running kernel: JupyterLab, Colab or VS Code."""
+
+    spec = traitlets.Dict().tag(sync=True)
+    files = traitlets.Dict().tag(sync=True)
+
+    def __init__(
+        self, explorer: str, spec: dict[str, Any], files: dict[str, bytes], text: str
+    ) -> None:
+        self.text = text
+        self._esm, self._css = module(explorer), source("explorer.css")
+        super().__init__(spec=spec, files=files)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        """The widget, without any of its images, and its text."""
+        bundle: Any = super()._repr_mimebundle_(**kwargs)
+        data, metadata = bundle
+        return data | {"text/plain": self.text}, metadata
+
+
+class Page:
+    """An explorer on a page without a kernel.
+
+    What several explorers of one page need, such as a network, is carried by the first of them.
+    """
+
+    carried: ClassVar[set[str]] = set()
+    """The digests of what this kernel has put on its page."""
+
+    def __init__(
+        self, explorer: str, spec: dict[str, Any], files: dict[str, bytes], text: str
+    ) -> None:
+        self.spec, self.text = spec, text
+        self.parts = {"module": module(explorer).encode(), "style": source("explorer.css").encode()}
+        self.files = files
+
+    def _repr_mimebundle_(self, **_kwargs: Any) -> dict[str, str]:
+        carried: list[str] = []
+
+        def carry(content: bytes) -> str:
+            digest = hashlib.sha256(content).hexdigest()[:16]
+            if digest not in self.carried:
+                self.carried.add(digest)
+                text = base64.b64encode(content).decode()
+                carried.append(f'<script type="text/plain" data-live="{digest}">{text}</script>')
+            return digest
+
+        parts = {
+            "module": carry(self.parts["module"]),
+            "style": carry(self.parts["style"]),
+            "files": {name: carry(content) for name, content in self.files.items()},
+            "spec": self.spec,
+        }
+        template = resources.files(__name__).joinpath("page.html").read_text("utf-8")
+        page = string.Template(template).substitute(
+            id=f"live-{uuid.uuid4().hex[:12]}",
+            carried="\n".join(carried),
+            parts=json.dumps(parts).replace("</", "<\\/"),
+        )
+        return {"text/html": page, "text/plain": self.text}

@@ -224,11 +224,3 @@ class Network {
 function distance(x, y) {
   return Math.sqrt(x.data.reduce((sum, z, at) => sum + (z - y.data[at]) ** 2, 0));
 }
-
-/** The probabilities of the classes from their scores. */
-function softmax(scores) {
-  const largest = Math.max(...scores);
-  const parts = Array.from(scores, (score) => Math.exp(score - largest));
-  const sum = parts.reduce((a, b) => a + b);
-  return parts.map((part) => part / sum);
-}
