@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import torch
 
-from forward_stability import __version__, data, ledger
+from forward_stability import __version__, corruption, data, ledger
 from forward_stability.certificates import certify
 from forward_stability.config import Config
 from forward_stability.errors import InputError
@@ -118,6 +118,20 @@ def build_parser() -> Parser:
     sub.set_defaults(run=run_ledger)
 
     sub = commands.add_parser(
+        "noise",
+        help="measure trained networks on corrupted images (Table 4)",
+        description="Measure the test accuracy of trained networks at all levels of Table 4 and "
+        "some more, with several seeds and several images x0. Runs that are in FILE already and "
+        "not named stay in it.",
+    )
+    sub.add_argument("folders", metavar="RUN", nargs="+", help="run folders")
+    sub.add_argument(
+        "--out", type=Path, metavar="FILE", default=Path("results") / corruption.FILENAME,
+        help="the file (default: results/noise.json)",
+    )  # fmt: skip
+    sub.set_defaults(run=run_noise)
+
+    sub = commands.add_parser(
         "export",
         help="write a trained network as one compact file for the browser",
         description="Write a trained network, batch normalisation folded in, as one compact file "
@@ -157,12 +171,7 @@ def run_evaluate(args: argparse.Namespace) -> None:
     """``forward-stability evaluate``."""
     run = Run(args.folder)
     network = run.network().to(choose_device(args.device))
-    dataset = data.load_dataset(run.config.dataset)
-    if dataset.fingerprint != run.info["data"]["fingerprint"]:
-        raise InputError(
-            f"{run.config.dataset} is not the data that {run.folder} was trained on: fingerprint "
-            f"{dataset.fingerprint[:12]}, expected {run.info['data']['fingerprint'][:12]}"
-        )
+    dataset = run.dataset()
     if not 0 <= args.x0 < len(dataset.test_images):
         raise InputError(f"--x0 must be below {len(dataset.test_images)}, got {args.x0}")
     x0 = data.scale(dataset.test_images[args.x0])
@@ -195,6 +204,12 @@ def run_ledger(args: argparse.Namespace) -> None:
     """``forward-stability ledger``."""
     rows = ledger.rebuild(args.folder)
     print(f"{args.folder / ledger.FILENAME}: {len(rows)} runs")
+
+
+def run_noise(args: argparse.Namespace) -> None:
+    """``forward-stability noise``."""
+    entries = corruption.update(args.out, [Run(folder) for folder in args.folders])
+    print(f"{args.out}: {len(entries)} networks")
 
 
 def run_export(args: argparse.Namespace) -> None:

@@ -1,0 +1,177 @@
+"""The test accuracy of trained networks on corrupted images, beside the paper's Table 4.
+
+Each level of unstructured noise is measured with several seeds, each level of structured noise with
+several images x0: the paper names one, "a ship". Chapter 14.
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+
+from forward_stability import paper
+from forward_stability.data import Dataset, scale, structured_noise, unstructured_noise
+from forward_stability.figures import COLOURS, figure
+from forward_stability.models import VARIANTS
+from forward_stability.runs import Run, environment, results_root
+from forward_stability.storage import read_json, write_json
+from forward_stability.tables import DATA, Table
+from forward_stability.training import accuracy, predict
+
+FILENAME = "noise.json"
+SIGMAS = (0.01, 0.02, 0.035, 0.05, 0.1)
+EPSILONS = (0.1, 0.25, 0.5, 0.75)
+SEEDS = (0, 1, 2)
+IMAGES = 4
+"""How many images x0 are tried."""
+
+Levels = dict[str, list[float]]
+"""Test accuracies, one a seed or an image x0, by "clean", "σ = 0.02" or "ε = 0.25"."""
+
+
+def structured_images(dataset: Dataset) -> list[int]:
+    """The test images that serve as x0: the first ones of class "ship", or else of the first class.
+
+    Source: Fig. 8, which shows one that it calls "a ship".
+    """
+    classes = list(dataset.classes)
+    label = classes.index("ship") if "ship" in classes else 0
+    return (dataset.test_labels == label).nonzero()[:IMAGES, 0].tolist()
+
+
+def measure(run: Run) -> dict[str, Any]:
+    """The test accuracies of the network of a run, with what they depend on.
+
+    Raises:
+        InputError: if the run is not done or its data set is not at hand.
+
+    Source: Eq. 28, Table 4. Chapter 14.
+    """
+    network, dataset = run.network(), run.dataset()
+    images = structured_images(dataset)
+
+    def test(corrupt: Any) -> float:
+        return accuracy(predict(network, dataset.test_images, corrupt), dataset.test_labels)
+
+    def grain(sigma: float, seed: int) -> float:
+        generator = torch.Generator().manual_seed(seed)
+        return test(partial(unstructured_noise, sigma=sigma, generator=generator))
+
+    def ghost(epsilon: float, index: int) -> float:
+        x0 = scale(dataset.test_images[index])
+        return test(partial(structured_noise, x0=x0, epsilon=epsilon))
+
+    levels: Levels = {"clean": [test(lambda x: x)]}
+    levels |= {f"σ = {s:g}": [grain(s, seed) for seed in SEEDS] for s in SIGMAS}
+    levels |= {f"ε = {e:g}": [ghost(e, index) for index in images] for e in EPSILONS}
+    return {
+        "variant": run.config.variant,
+        "blocks": run.config.blocks,
+        "data": run.data_name,
+        "fingerprint": dataset.fingerprint,
+        "test_images": len(dataset.test_images),
+        "seeds": list(SEEDS),
+        "x0": images,
+        "environment": environment("cpu"),
+        "accuracy": levels,
+    }
+
+
+def update(path: Path, runs: Iterable[Run]) -> dict[str, Any]:
+    """Measure runs and write them to a file, each when it is done; others in it stay.
+
+    Raises:
+        InputError: if the file is damaged, or for a run as :func:`measure` does.
+    """
+    entries = read_json(path) if path.is_file() else {}
+    for run in runs:
+        entries[run.folder.resolve().name] = measure(run)
+        write_json(path, entries)
+    return entries
+
+
+def read(path: Path | None = None) -> dict[str, Any]:
+    """What :func:`update` wrote; by default, what comes with the book."""
+    return read_json(path or results_root() / FILENAME)
+
+
+def find(entries: Mapping[str, Any], variant: str, blocks: int, dataset: str) -> Any | None:
+    """The entry of a network on a data set or on its re-encoding, or None."""
+    for entry in entries.values():
+        same = (entry["variant"], entry["blocks"]) == (variant, blocks)
+        if same and entry["data"].removesuffix("-jpeg") == dataset:
+            return entry
+    return None
+
+
+def spread(fractions: list[float]) -> str:
+    """The mean in percent and, below it, the standard deviation of several."""
+    values = [100 * fraction for fraction in fractions]
+    more = f"\n± {stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{mean(values):.1f}{more}"
+
+
+def noise_table(entries: Mapping[str, Any], dataset: str = "cifar10") -> Table:
+    """Table 4 beside ours: a row of the paper and one of ours for each network."""
+    sections: dict[str, list[tuple[str, ...]]] = {}
+    for variant, name in VARIANTS.items():
+        rows = []
+        printed = paper.NOISE.get((variant, dataset), {})
+        for m in printed or [3]:
+            if m in printed:
+                rows.append((f"m = {m}\npaper", *(f"{value:.2f}" for value in printed[m])))
+            entry = find(entries, variant, m, dataset)
+            if entry is None:
+                rows.append((f"m = {m}\nours", "not run", "", "", "", ""))
+            else:
+                ours = (spread(entry["accuracy"][level]) for level in paper.NOISE_LEVELS)
+                rows.append((f"m = {m}\nours", *ours))
+        sections[name if printed else f"{name} (not in the paper's table)"] = rows
+    found = [e for e in entries.values() if e["data"].removesuffix("-jpeg") == dataset]
+    where = DATA.get(found[0]["data"], found[0]["data"]) if found else DATA.get(dataset, dataset)
+    header = ("", "no noise", *paper.NOISE_LEVELS[1:])
+    note = (
+        f"Test accuracy in percent. Ours: {where}; mean ± standard deviation over {len(SEEDS)} "
+        f"seeds of the noise (σ) or {IMAGES} images x0 (ε), of one training a network."
+    )
+    return Table("Table 4, the paper's and ours", header, sections, note)
+
+
+def curves(entries: Mapping[str, Any], dataset: str, blocks: int = 3) -> Figure:
+    """Test accuracy against the level of the noise, with the spread; the paper's as crosses."""
+    fig, axes = figure(2, 1, height=5.6, sharey=True)
+    for ax, symbol, label in zip(axes, "σε", ("unstructured", "structured"), strict=True):
+        for variant, name in VARIANTS.items():
+            entry = find(entries, variant, blocks, dataset)
+            if entry is not None:
+                found = {
+                    level_of(k): v for k, v in entry["accuracy"].items() if k[0] in f"c{symbol}"
+                }
+                middle = [100 * mean(v) for v in found.values()]
+                low = [m - 100 * min(v) for m, v in zip(middle, found.values(), strict=True)]
+                high = [100 * max(v) - m for m, v in zip(middle, found.values(), strict=True)]
+                ax.errorbar(
+                    list(found), middle, [low, high], fmt="o-", capsize=3, color=COLOURS[name],
+                    label=name,
+                )  # fmt: skip
+            printed = paper.NOISE.get((variant, dataset), {}).get(blocks)
+            if printed is not None:
+                points = dict(zip(paper.NOISE_LEVELS, printed, strict=True))
+                here = {level_of(k): v for k, v in points.items() if k[0] in f"c{symbol}"}
+                ax.plot(
+                    list(here), list(here.values()), "x--", ms=9, lw=1, color=COLOURS[name],
+                    label=f"{name}, paper",
+                )  # fmt: skip
+        ax.set(ylim=(0, 100), xlabel=f"{label} noise, {symbol}", ylabel="accuracy (%)")
+        ax.set_xlim(0, 0.102 if symbol == "σ" else 0.77)
+    axes[0].legend(fontsize=9)
+    return fig
+
+
+def level_of(name: str) -> float:
+    """The number in "σ = 0.02"; 0 for "clean"."""
+    return 0.0 if name == "clean" else float(name.split(" = ")[1])
