@@ -21,7 +21,9 @@ from forward_stability.errors import InputError
 from forward_stability.folding import (
     Folded,
     FoldedConv,
+    FoldedFlattening,
     FoldedGlobalPooling,
+    FoldedHalving,
     FoldedLinear,
     FoldedPooling,
     FoldedResidual,
@@ -154,7 +156,8 @@ def certify_layers(layers: Sequence[Folded], size: tuple[int, int], name: str = 
     Raises:
         InputError: if the first layer is no convolution or the size is not positive.
     """
-    if not layers or not isinstance(layers[0], FoldedConv) or min(size) < 1:
+    convolution = next((f for f in layers if not isinstance(f, FoldedHalving)), None)
+    if not isinstance(convolution, FoldedConv) or min(size) < 1:
         raise InputError("certify_layers needs a convolution first and a positive image size")
     kinds = {type(layer) for layer in layers}
     original = FoldedResidual in kinds and FoldedPooling not in kinds
@@ -164,7 +167,9 @@ def certify_layers(layers: Sequence[Folded], size: tuple[int, int], name: str = 
         entry, options = _layer(index, layer, size, theorem)
         reports.append(entry)
         chain = _extend(chain, options)
-        strided = isinstance(layer, FoldedPooling) or getattr(layer, "stride", 1) == 2
+        strided = (
+            isinstance(layer, FoldedPooling | FoldedHalving) or getattr(layer, "stride", 1) == 2
+        )
         size = ((size[0] + 1) // 2, (size[1] + 1) // 2) if strided else size
     holds = bool(theorem) and all(c.holds for r in reports for c in r.checks)
     enlarge = 1 + ROUNDING * len(layers)
@@ -178,7 +183,7 @@ def certify_layers(layers: Sequence[Folded], size: tuple[int, int], name: str = 
     constants.append(
         Constants("sharpened", a * enlarge, True, gain * enlarge, offset * enlarge, True, note)
     )
-    zero = torch.zeros(1, layers[0].K.shape[1], *image, dtype=torch.float64)
+    zero = torch.zeros(1, convolution.K.shape[1], *image, dtype=torch.float64)
     at_zero = float(forward(layers, zero).norm()) * enlarge
     note = "layers in their best norms, c = |f(0)|; for every network"
     constants.append(Constants("best", best, True, best, at_zero, True, note))
@@ -232,6 +237,13 @@ def _layer(
             g = 1 / sqrt(pixels)
             report = LayerReport(index, "global pooling", size, {"Pg": g}, {}, [], g, g, g, 0.0)
             return report, [_euclidean(g)]
+        case FoldedHalving():
+            g = pool2_norm(size)
+            args = ({"P2": g}, {}, [], g, g, g, 0.0)
+            return LayerReport(index, "halving", size, *args), [_euclidean(g)]
+        case FoldedFlattening():
+            args = ({}, {}, [], 1.0, 1.0, 1.0, 0.0)
+            return LayerReport(index, "flattening", size, *args), [_euclidean(1)]
         case FoldedPooling(K, b):
             return _pooling(index, K, b, size)
         case FoldedSymmetric():
@@ -273,9 +285,10 @@ def _midpoint(K1: Tensor, K2: Tensor, size: tuple[int, int], product: float) -> 
     return float(block_norm(eye - A2A1 / 2)) + min(product, balanced) / 2
 
 
-def _at_zero(K2: Tensor, b1: Tensor, b2: Tensor) -> Tensor:
-    """σ(b2 − A2 σ(b1)), one number a channel: the layer's value at x = 0."""
-    return relu(b2 - K2.sum((-2, -1)) @ relu(b1))
+def _at_zero(layer: FoldedResidual | FoldedSymmetric) -> Tensor:
+    """The layer's value at x = 0, such as σ(b2 − A2 σ(b1)); one number a channel."""
+    value = layer.b2 - layer.K2.sum((-2, -1)) @ relu(layer.b1)
+    return value if isinstance(layer, FoldedSymmetric) and not layer.outer_relu else relu(value)
 
 
 def _residual(
@@ -295,7 +308,7 @@ def _residual(
     if lowest >= 0 and stride == 1:
         growth = 1.0, _constant_features(relu(b2), out)
     else:
-        growth = best, _constant_features(_at_zero(K2, b1, b2), out)
+        growth = best, _constant_features(_at_zero(layer), out)
     args = (norms, biases, checks, L, best, *growth, [] if exact else ["A1"])
     kind = "residual D" if theorem else "residual"
     return LayerReport(index, kind, size, *args), [_euclidean(best)]
@@ -327,7 +340,7 @@ def _symmetric(
     norms = {"A": float(conv_norm(layer.K, size)), "D1 A": norm1, "D2 Aᵀ": norm2}
     norms["D1^½ A D2^½"] = checks[-1].value
     biases = {"b1": _constant_features(layer.b1, size), "b2": _constant_features(layer.b2, size)}
-    offset = _constant_features(_at_zero(K2, layer.b1, layer.b2), size)
+    offset = _constant_features(_at_zero(layer), size)
     args = (norms, biases, checks, L, best, best, offset)
     w = d2.rsqrt()
     options = [_euclidean(best), (w, w, weighted)]

@@ -9,13 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import torch
 from torch import Tensor, nn
 
 from forward_stability.errors import InputError
 from forward_stability.models import (
+    Bias,
     Classifier,
     Convolution,
+    Flattening,
     GlobalPooling,
+    Halving,
     Network,
     Pooling,
     Residual,
@@ -80,7 +84,8 @@ class FoldedSymmetric:
     """x ↦ σ(x − D2 Aᵀ σ(D1 A x + b1) + b2), a ResNet-S layer with its batch normalisations.
 
     K has shape (d, d, n, n); b1, b2 and the diagonals d1, d2 > 0 have one number a channel,
-    shape (d,). D1 = D2 = I is Eq. 15. Source: Eq. 15 and Remark 2.
+    shape (d,). D1 = D2 = I is Eq. 15; without the outer ReLU it is the convex potential layer.
+    Source: Eq. 15 and Remark 2.
     """
 
     K: Tensor
@@ -88,6 +93,7 @@ class FoldedSymmetric:
     b2: Tensor
     d1: Tensor
     d2: Tensor
+    outer_relu: bool = True
 
     @cached_property
     def K1(self) -> Tensor:
@@ -101,7 +107,8 @@ class FoldedSymmetric:
 
     def __call__(self, x: Tensor) -> Tensor:
         y = relu(conv(x, self.K1) + _image(self.b1))
-        return relu(x - conv(y, self.K2) + _image(self.b2))
+        z = x - conv(y, self.K2) + _image(self.b2)
+        return relu(z) if self.outer_relu else z
 
 
 @dataclass(frozen=True)
@@ -125,6 +132,22 @@ class FoldedGlobalPooling:
 
 
 @dataclass(frozen=True)
+class FoldedHalving:
+    """x ↦ P2 x. Source: Eq. 33."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return pool2(x)
+
+
+@dataclass(frozen=True)
+class FoldedFlattening:
+    """All features side by side. Source: chapter 15."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x.flatten(1)
+
+
+@dataclass(frozen=True)
 class FoldedLinear:
     """x ↦ W x + b. W has shape (C, d), b (C,). Source: Eq. 17."""
 
@@ -136,11 +159,13 @@ class FoldedLinear:
 
 
 Folded = (
-    FoldedConv
+    FoldedHalving
+    | FoldedConv
     | FoldedResidual
     | FoldedSymmetric
     | FoldedPooling
     | FoldedGlobalPooling
+    | FoldedFlattening
     | FoldedLinear
 )
 
@@ -162,23 +187,36 @@ def fold(network: Network) -> list[Folded]:
     return [_fold(layer) for layer in network.layers]
 
 
+def _affine(layer: nn.BatchNorm2d | Bias) -> tuple[Tensor, Tensor]:
+    """Scale and shift of a batch normalisation or of the bias in its place."""
+    if isinstance(layer, Bias):
+        shift = layer.bias.detach().double()
+        return torch.ones_like(shift), shift
+    return batch_norm_affine(layer)
+
+
 def _fold(layer: nn.Module) -> Folded:
     match layer:
         case Convolution() | Pooling():
-            scale, shift = batch_norm_affine(layer.bn)
+            scale, shift = _affine(layer.bn)
             kind = FoldedConv if isinstance(layer, Convolution) else FoldedPooling
             return kind(_scaled(layer.conv.weight, scale), shift)
         case ResidualS():
-            (d1, b1), (d2, shift) = batch_norm_affine(layer.bn1), batch_norm_affine(layer.bn2)
-            return FoldedSymmetric(layer.conv.weight.detach().double(), b1, -shift, d1, d2)
+            (d1, b1), (d2, shift) = _affine(layer.bn1), _affine(layer.bn2)
+            K = layer.conv.weight.detach().double()
+            return FoldedSymmetric(K, b1, -shift, d1, d2, layer.outer_relu)
         case ResidualD() | Residual():
             sign = 1 if isinstance(layer, ResidualD) else -1
-            (s1, b1), (s2, shift) = batch_norm_affine(layer.bn1), batch_norm_affine(layer.bn2)
+            (s1, b1), (s2, shift) = _affine(layer.bn1), _affine(layer.bn2)
             K1, K2 = _scaled(layer.conv1.weight, s1), _scaled(layer.conv2.weight, sign * s2)
             stride = layer.stride if isinstance(layer, Residual) else 1
             return FoldedResidual(K1, b1, K2, -sign * shift, stride)
         case GlobalPooling():
             return FoldedGlobalPooling()
+        case Halving():
+            return FoldedHalving()
+        case Flattening():
+            return FoldedFlattening()
         case Classifier():
             return FoldedLinear(layer.weight.detach().double(), layer.bias.detach().double())
     raise InputError(f"cannot fold a layer of type {type(layer).__name__}")

@@ -12,7 +12,9 @@ A convolution and the batch normalisation behind it are one affine map Ax + b (R
 convolutions are periodic. Chapter 8 draws the network.
 """
 
-from math import sqrt
+from collections.abc import Sequence
+from functools import partial
+from math import prod, sqrt
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +22,7 @@ from torch import Tensor, nn
 from forward_stability.errors import InputError
 from forward_stability.operators import adjoint_filter, conv, global_pool, pad_channels, pool2
 from forward_stability.prox import relu
+from forward_stability.spectral import trained_weight
 
 VARIANTS = {"D": "ResNet-D", "S": "ResNet-S", "original": "ResNet"}
 """The short names of the variants, as on the command line, and the names in the book."""
@@ -55,16 +58,30 @@ class PeriodicConv2d(nn.Module):
         return conv(x, self.weight, self.stride)
 
 
+class Bias(nn.Module):
+    """x ↦ x + b with one number a channel, in place of a batch normalisation; b starts at 0.
+
+    Source: Eqs. 14-18, which have no batch normalisation. Chapter 15.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.bias[:, None, None]
+
+
 class Convolution(nn.Module):
     """The first layer, x ↦ A x + b.
 
     Source: Eq. 16, Fig. 3a. Chapter 8.
     """
 
-    def __init__(self, into: int, out: int) -> None:
+    def __init__(self, into: int, out: int, batch_norm: bool = True) -> None:
         super().__init__()
         self.conv = PeriodicConv2d(into, out)
-        self.bn = nn.BatchNorm2d(out)
+        self.bn = nn.BatchNorm2d(out) if batch_norm else Bias(out)
         # "Uniform scaling" [37]: a uniform distribution of variance 1 / fan-in.
         limit = sqrt(3 / self.conv.weight[0].numel())
         nn.init.uniform_(self.conv.weight, -limit, limit)
@@ -82,16 +99,18 @@ class ResidualD(nn.Module):
     Source: Eq. 14, Fig. 2a. Chapters 5, 8 and 9.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, batch_norm: bool = True) -> None:
         super().__init__()
-        self.conv1, self.bn1 = PeriodicConv2d(width, width), nn.BatchNorm2d(width)
-        self.conv2, self.bn2 = PeriodicConv2d(width, width), nn.BatchNorm2d(width, affine=False)
+        self.conv1 = PeriodicConv2d(width, width)
+        self.bn1 = nn.BatchNorm2d(width) if batch_norm else Bias(width)
+        self.conv2 = PeriodicConv2d(width, width)
+        self.bn2 = nn.BatchNorm2d(width, affine=False) if batch_norm else Bias(width)
         self.project_()
 
     @torch.no_grad()
     def project_(self) -> None:
         """Project K2 onto the nonnegative filters, in place: the prox of I(K2 ≥ 0) in Table 1."""
-        self.conv2.weight.clamp_(min=0)
+        trained_weight(self.conv2).clamp_(min=0)
 
     def forward(self, x: Tensor) -> Tensor:
         return relu(x - self.bn2(self.conv2(relu(self.bn1(self.conv1(x))))))
@@ -100,19 +119,24 @@ class ResidualD(nn.Module):
 class ResidualS(nn.Module):
     """The ResNet-S layer, x ↦ σ(x − Aᵀ σ(A x + b1) + b2).
 
-    There is one filter: the second convolution is the adjoint of the first.
+    There is one filter: the second convolution is the adjoint of the first. Without the outer
+    ReLU it is the convex potential layer of Meunier et al. (2022).
 
-    Source: Eq. 15, Fig. 2b. Chapters 6, 8 and 10.
+    Source: Eq. 15, Fig. 2b. Chapters 6, 8, 10 and 15.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, batch_norm: bool = True, outer_relu: bool = True) -> None:
         super().__init__()
-        self.conv, self.bn1 = PeriodicConv2d(width, width), nn.BatchNorm2d(width)
-        self.bn2 = nn.BatchNorm2d(width, affine=False)
+        self.outer_relu = outer_relu
+        self.conv = PeriodicConv2d(width, width)
+        self.bn1 = nn.BatchNorm2d(width) if batch_norm else Bias(width)
+        self.bn2 = nn.BatchNorm2d(width, affine=False) if batch_norm else Bias(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = relu(self.bn1(self.conv(x)))
-        return relu(x - self.bn2(conv(y, adjoint_filter(self.conv.weight))))
+        K = self.conv.weight
+        y = relu(self.bn1(conv(x, K)))
+        z = x - self.bn2(conv(y, adjoint_filter(K)))
+        return relu(z) if self.outer_relu else z
 
 
 class Residual(nn.Module):
@@ -143,10 +167,10 @@ class Pooling(nn.Module):
     Source: Eq. 18, Fig. 4a. Chapter 8.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, batch_norm: bool = True) -> None:
         super().__init__()
         self.conv = PeriodicConv2d(width, 2 * width, stride=2)
-        self.bn = nn.BatchNorm2d(2 * width)
+        self.bn = nn.BatchNorm2d(2 * width) if batch_norm else Bias(2 * width)
 
     def forward(self, x: Tensor) -> Tensor:
         y = relu(self.bn(self.conv(x)))
@@ -161,6 +185,23 @@ class GlobalPooling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return global_pool(relu(x))
+
+
+class Halving(nn.Module):
+    """x ↦ P2 x in front of the network: images of half the height and width. Its norm is 1/2.
+
+    Source: Eq. 33. Chapter 15.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return pool2(x)
+
+
+class Flattening(nn.Flatten):
+    """All features side by side, in place of the global pooling. Its norm is 1.
+
+    Source: our own. Chapter 15.
+    """
 
 
 class Classifier(nn.Linear):
@@ -190,11 +231,17 @@ class Network(nn.Module):
         width: d1; the stages have d1, 2·d1 and 4·d1 channels.
         channels: d0, the channels of an image.
         classes: C.
+        batch_norm: False for biases in place of the batch normalisations; D and S only.
+        outer_relu: False for residual layers of ResNet-S without the outer ReLU.
+        halve: a 2D average pooling in front of everything; the indices of the layers above are
+            then one higher.
+        flatten: the height and width of the images, for a classifier that sees all features of
+            the last map in place of their means.
 
     Raises:
-        InputError: for an unknown variant or a number below 1.
+        InputError: for an unknown variant, a number below 1 or options that do not go together.
 
-    Source: Fig. 1, Sect. 3.1. Chapter 8.
+    Source: Fig. 1, Sect. 3.1. Chapters 8 and 15.
     """
 
     def __init__(
@@ -204,20 +251,38 @@ class Network(nn.Module):
         width: int = 16,
         channels: int = 3,
         classes: int = 10,
+        *,
+        batch_norm: bool = True,
+        outer_relu: bool = True,
+        halve: bool = False,
+        flatten: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         check_variant(variant)
         check_positive(blocks=blocks, width=width, channels=channels, classes=classes)
+        if variant == "original" and not batch_norm:
+            raise InputError("the original ResNet is here with batch normalisation only")
+        if variant != "S" and not outer_relu:
+            raise InputError("outer_relu=False is for variant S only")
         self.variant, self.blocks, self.channels = variant, blocks, channels
-        layer = {"D": ResidualD, "S": ResidualS, "original": Residual}[variant]
-        layers: list[nn.Module] = [Convolution(channels, width)]
+        layer = {
+            "D": partial(ResidualD, batch_norm=batch_norm),
+            "S": partial(ResidualS, batch_norm=batch_norm, outer_relu=outer_relu),
+            "original": Residual,
+        }[variant]
+        layers: list[nn.Module] = [Halving()] if halve else []
+        layers.append(Convolution(channels, width, batch_norm))
         for stage in range(3):
             d = width * 2**stage
             if stage > 0:
                 narrow = d // 2
-                layers.append(Residual(narrow, d) if variant == "original" else Pooling(narrow))
+                strided = variant == "original"
+                layers.append(Residual(narrow, d) if strided else Pooling(narrow, batch_norm))
             layers += [layer(d) for _ in range(blocks if stage == 0 else blocks - 1)]
-        layers += [GlobalPooling(), Classifier(4 * width, classes)]
+        stride = 8 if halve else 4
+        pixels = prod(-(-n // stride) for n in flatten) if flatten else 1
+        layers.append(Flattening() if flatten else GlobalPooling())
+        layers.append(Classifier(4 * width * pixels, classes))
         self.layers = nn.ModuleList(layers)
         self.register_buffer("mean", torch.zeros(channels, 1, 1))
 

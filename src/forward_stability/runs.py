@@ -132,13 +132,7 @@ class Run:
     def architecture(self) -> dict[str, Any]:
         """The arguments of :class:`~forward_stability.models.Network`."""
         data = self.info["data"]
-        return {
-            "variant": self.config.variant,
-            "blocks": self.config.blocks,
-            "width": self.config.width,
-            "channels": data["image_shape"][0],
-            "classes": len(data["classes"]),
-        }
+        return self.config.architecture(data["image_shape"], len(data["classes"]))
 
     def save(self, filename: str, tensors: dict[str, Tensor], **metadata: Any) -> None:
         """Write tensors to a file of the folder, marked with the architecture."""
@@ -184,7 +178,7 @@ class Run:
         for path in self.checkpoints:
             try:
                 state, metadata = self.load(path.name, "delete it to start again")
-                if metadata.get("config") != asdict(self.config):
+                if Config.from_dict(metadata.get("config", {})) != self.config:
                     raise InputError(
                         f"{path} is of another configuration: {metadata.get('config')}, "
                         f"not {asdict(self.config)}: delete it to start again"

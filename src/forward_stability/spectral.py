@@ -6,6 +6,7 @@ onto one another ("aliased") stand side by side. The singular values of A are th
 together. Chapter 7.
 """
 
+from functools import lru_cache
 from math import pi, prod
 
 import torch
@@ -46,21 +47,27 @@ def symbol(K: Tensor, size: tuple[int, int], stride: int | tuple[int, int] = 1) 
             "conv_norm_bound gives an upper bound of the norm"
         )
     n = K.shape[-1]
-    rows = _waves(h, s, n, h // s, K)
-    columns = _waves(w, t, n, w // t // 2 + 1, K)
-    phases = torch.einsum("kxa,lyb->klxyab", rows, columns) / (s * t) ** 0.5
-    blocks = phases.flatten(4).flatten(2, 3).flatten(0, 1)
+    phases = _phases(h, w, s, t, n, torch.complex(K, K).dtype, K.device)
     taps = torch.complex(K, torch.zeros_like(K)).flatten(-2)
-    return torch.einsum("fan,...oin->...foai", blocks, taps).flatten(-2)
+    return torch.einsum("fan,...oin->...foai", phases, taps).flatten(-2)
 
 
-def _waves(size: int, stride: int, n: int, count: int, like: Tensor) -> Tensor:
+@lru_cache(maxsize=64)
+def _phases(
+    h: int, w: int, s: int, t: int, n: int, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """What multiplies each tap, shape (frequencies, aliases, taps); the same in every step."""
+    rows, columns = _waves(h, s, n, h // s), _waves(w, t, n, w // t // 2 + 1)
+    phases = torch.einsum("kxa,lyb->klxyab", rows, columns) / (s * t) ** 0.5
+    return phases.flatten(4).flatten(2, 3).flatten(0, 1).to(device, dtype)
+
+
+def _waves(size: int, stride: int, n: int, count: int) -> Tensor:
     """exp(−2πi (a − p) k / size), shape (count, stride, n): frequency, alias, tap."""
     k = torch.arange(count)[:, None] + (size // stride) * torch.arange(stride)
     turns = (k[..., None] * (torch.arange(n) - n // 2)) % size
     angle = (-2 * pi / size) * turns.double()
-    waves = torch.complex(angle.cos(), angle.sin())
-    return waves.to(device=like.device, dtype=torch.complex(like, like).dtype)
+    return torch.complex(angle.cos(), angle.sin())
 
 
 def conv_singular_values(K: Tensor, size: tuple[int, int], stride: int = 1) -> Tensor:
@@ -147,6 +154,9 @@ def gram_bound(K: Tensor, size: tuple[int, int], stride: int = 1, iterations: in
     within 0.01 % after 6 steps. The result is enlarged by a bound of the rounding errors of the
     computation, so that it is not below the exact norm in floating point either.
 
+    The gradient is that of the norm, :math:`\nabla \|G\|_2 = u v^H`, with u and v from the last
+    iterate: it takes a hundredth of the time of going back through the iterations.
+
     Args:
         K: filters, shape ``(..., out, in, n, n)``; float64, or else computed in float32.
         size: the height and width of x.
@@ -162,37 +172,72 @@ def gram_bound(K: Tensor, size: tuple[int, int], stride: int = 1, iterations: in
         # Products in TF32 or bfloat16 would break the bound of the rounding errors below.
         exact = torch.get_float32_matmul_precision() == "highest"
         K = K.float() if exact else K.double()
+    s, t = (stride if pixels % stride == 0 else 1 for pixels in size)
     with torch.autocast(K.device.type, enabled=False):
-        s, t = (stride if pixels % stride == 0 else 1 for pixels in size)
-        G = symbol(K, size, (s, t))
-        short, long = sorted(G.shape[-2:])
-        eps, n = torch.finfo(K.dtype).eps, K.shape[-1]
-        log = torch.zeros_like(G[..., 0, 0].real)
-        for step in range(iterations + 1):
-            # Dividing by f keeps the entries near 1, whatever the scale of the filter.
-            f2 = torch.view_as_real(G).square().flatten(-3).sum(-1)
-            f2 = f2.clamp_min(torch.finfo(K.dtype).tiny)
-            log = log + f2.log() / 2 ** (step + 1)
-            if step < iterations:
-                G = _gram(G) / f2[..., None, None]
-        bound = log.amax(-1).exp() * (1 + eps * (4 * short * long + 64))
-        return bound + (n * n + 4) * n * eps * K.flatten(-4).norm(dim=-1)
+        with torch.no_grad():
+            bound, top, u = _gram_iteration(K, symbol(K, size, (s, t)), iterations)
+        if not K.requires_grad:
+            return bound
+        return bound + _stretch(K, size, (s, t), top, u)
+
+
+def _gram_iteration(K: Tensor, G: Tensor, iterations: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The bound, the frequency of the largest symbol and its top singular vector (shorter side)."""
+    short, long = sorted(G.shape[-2:])
+    eps, n = torch.finfo(K.dtype).eps, K.shape[-1]
+    log = torch.zeros_like(G[..., 0, 0].real)
+    for step in range(iterations + 1):
+        # Dividing by f keeps the entries near 1, whatever the scale of the filter.
+        f = torch.view_as_real(G).flatten(-3)
+        f2 = torch.linalg.vecdot(f, f).clamp_min(torch.finfo(K.dtype).tiny)
+        log = log + f2.log() / 2 ** (step + 1)
+        if step < iterations:
+            G = _gram(G)
+            torch.view_as_real(G).div_(f2[..., None, None, None])
+    largest, top = log.max(-1)
+    bound = largest.exp() * (1 + eps * (4 * short * long + 64))
+    bound = bound + (n * n + 4) * n * eps * K.flatten(-4).norm(dim=-1)
+    G = torch.take_along_dim(G, top[..., None, None, None], -3).squeeze(-3)
+    G = _gram(G) if G.shape[-1] != G.shape[-2] else G  # without iterations, G is not square yet
+    heaviest = torch.view_as_real(G).square().sum((-3, -1)).argmax(-1)
+    u = torch.take_along_dim(G, heaviest[..., None, None], -1).squeeze(-1)
+    return bound, top, u / u.norm(dim=-1, keepdim=True).clamp_min(torch.finfo(K.dtype).tiny)
+
+
+def _stretch(
+    K: Tensor, size: tuple[int, int], stride: tuple[int, int], top: Tensor, u: Tensor
+) -> Tensor:
+    """Zero, with the gradient of the norm of the symbol at one frequency."""
+    (h, w), (s, t) = size, stride
+    phases = _phases(h, w, s, t, K.shape[-1], u.dtype, K.device)[top]
+    taps = torch.complex(K, torch.zeros_like(K)).flatten(-2)
+    G = torch.einsum("...an,...oin->...oai", phases, taps).flatten(-2)
+    wide = G.shape[-2] <= G.shape[-1]
+    image = (G.mH if wide else G) @ u[..., None]
+    norm = torch.view_as_real(image).flatten(-3).norm(dim=-1)
+    return norm - norm.detach()
 
 
 class NormBall(nn.Module):
-    r"""The parametrization K ↦ K · min(1, r / bound(K)): the filter's norm is at most r.
+    r"""The parametrization K ↦ K · min(1, r / bound(K)): the norm is at most r, as stored too.
 
-    Source: Eq. 24 with r = √2, Eq. 23a with r = 1. Chapters 10 and 15.
+    A matrix W is a filter of one tap on one pixel; its bound is computed in float64.
+
+    Source: Eq. 24 with r = √2, Eqs. 23a and 23b with r = 1. Chapters 10 and 15.
     """
 
-    def __init__(self, radius: float, size: tuple[int, int], stride: int = 1) -> None:
+    def __init__(self, radius: float, size: tuple[int, int] = (1, 1), stride: int = 1) -> None:
         super().__init__()
         if not radius > 0:
             raise InputError(f"radius must be positive, got {radius}")
         self.radius, self.size, self.stride = radius, size, stride
 
     def forward(self, K: Tensor) -> Tensor:
-        bound = gram_bound(K, self.size, self.stride)
+        matrix = K.dim() == 2
+        filters = K.double()[..., None, None] if matrix else K
+        bound = gram_bound(filters, self.size, self.stride, iterations=10 if matrix else 6)
+        # Rounding the entries of the result changes each by a relative eps at most.
+        bound = bound + 2 * torch.finfo(K.dtype).eps * filters.shape[-1] * filters.norm()
         return K * (self.radius / bound).clamp_max(1).to(K.dtype)
 
     def right_inverse(self, K: Tensor) -> Tensor:
@@ -202,15 +247,17 @@ class NormBall(nn.Module):
         return f"radius={self.radius:.6g}, size={self.size}, stride={self.stride}"
 
 
-def norm_ball(layer: nn.Module, radius: float, size: tuple[int, int], stride: int = 1) -> nn.Module:
+def norm_ball(
+    layer: nn.Module, radius: float, size: tuple[int, int] = (1, 1), stride: int = 1
+) -> nn.Module:
     r"""Constrain ``layer.weight`` to filters with :math:`\|A\|_2 \le r` on images of one size.
 
-    Everything else stays: the optimiser changes an unconstrained filter, and ``layer.weight`` is
-    that filter scaled into the ball whenever it is outside. Inside
-    ``torch.nn.utils.parametrize.cached()`` it is computed once.
+    Everything else stays: the optimiser changes an unconstrained filter
+    (:func:`trained_weight`), and ``layer.weight`` is that filter scaled into the ball whenever it
+    is outside. Inside ``torch.nn.utils.parametrize.cached()`` it is computed once.
 
     Args:
-        layer: has a ``weight`` of shape ``(out, in, n, n)``.
+        layer: has a ``weight`` of shape ``(out, in, n, n)``, or ``(out, in)`` for a matrix.
         radius: r.
         size: the height and width of the layer's input.
         stride: of the layer.
@@ -218,10 +265,17 @@ def norm_ball(layer: nn.Module, radius: float, size: tuple[int, int], stride: in
     Returns:
         the layer.
 
-    Source: Eq. 24. Chapter 15.
+    Source: Eqs. 23 and 24. Chapter 15.
     """
     weight = getattr(layer, "weight", None)
-    if not isinstance(weight, Tensor) or weight.dim() != 4 or prod(size) == 0:
+    if not isinstance(weight, Tensor) or weight.dim() not in (2, 4) or prod(size) == 0:
         raise InputError("norm_ball needs a layer with a weight of shape (out, in, n, n)")
     parametrize.register_parametrization(layer, "weight", NormBall(radius, size, stride))
     return layer
+
+
+def trained_weight(layer: nn.Module) -> nn.Parameter:
+    """What the optimiser changes: the weight of a layer, or what a norm ball scales to it."""
+    if not parametrize.is_parametrized(layer, "weight"):
+        return layer.weight  # type: ignore[return-value]
+    return layer.parametrizations["weight"].original  # type: ignore

@@ -22,13 +22,16 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from tqdm.auto import tqdm
 
 from forward_stability.config import Config
+from forward_stability.constraint import constrain, initialise_, plain_weights, sensitivity
 from forward_stability.data import PAD, Dataset, augment, load_dataset, scale
 from forward_stability.errors import InputError
 from forward_stability.models import Network, PeriodicConv2d, ResidualD, project_
 from forward_stability.runs import Run, environment
+from forward_stability.spectral import trained_weight
 from forward_stability.storage import write_json
 
 
@@ -53,7 +56,7 @@ def parameter_groups(network: Network, alpha: float) -> list[dict[str, Any]]:
         factor = 1.0 if isinstance(layer, ResidualD) else double
         for module in layer.modules():
             if isinstance(module, PeriodicConv2d | nn.Linear):
-                decay[id(module.weight)] = factor * alpha
+                decay[id(trained_weight(module))] = factor * alpha
     groups: dict[float, list[Tensor]] = {}
     for parameter in network.parameters():
         groups.setdefault(decay.get(id(parameter), 0.0), []).append(parameter)
@@ -85,7 +88,8 @@ def predict(
     """
     training, device = network.training, network.get_buffer("mean").device
     network.eval()
-    scores = [network(corrupt(scale(x.to(device)))).cpu() for x in images.split(batch_size)]
+    with parametrize.cached():
+        scores = [network(corrupt(scale(x.to(device)))).cpu() for x in images.split(batch_size)]
     network.train(training)
     return torch.cat(scores)
 
@@ -110,17 +114,28 @@ def choose_device(name: str) -> str:
 
 def new_network(config: Config, dataset: Dataset) -> Network:
     """The network of a configuration, with the initial weights of its seed."""
+    shape = dataset.train_images.shape[1:]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        network = Network(
-            config.variant,
-            config.blocks,
-            config.width,
-            channels=dataset.train_images.shape[1],
-            classes=len(dataset.classes),
-        )
+        network = Network(**config.architecture(shape, len(dataset.classes)))
+        if config.constraint == "theorem":
+            initialise_(network, (shape[1], shape[2]), config.initialisation)
     network.get_buffer("mean").copy_(dataset.mean)
+    if config.constraint == "theorem":
+        constrain(network, (shape[1], shape[2]), config.pooling_bound)
     return network
+
+
+def loss_temperature(config: Config, network: Network, size: tuple[int, int]) -> float:
+    """By what the scores are divided before the cross-entropy.
+
+    For a constrained network the temperature is in units of the constant of Theorem 6: an input
+    moved by the distance r changes a score by at most r/temperature. So it means the same whatever
+    the head and the bound of the pooling filters are.
+    """
+    constrained = config.constraint == "theorem"
+    a = sensitivity(network, size, config.pooling_bound) if constrained else 1.0
+    return config.temperature * a
 
 
 class Graphed:
@@ -177,6 +192,8 @@ class Trainer:
         self.images = dataset.train_images.to(device)
         self.labels = dataset.train_labels.to(device)
         network = new_network(config, dataset).to(device)
+        height, width = dataset.train_images.shape[2:]
+        self.temperature = loss_temperature(config, network, (height, width))
         self.network = network.to(memory_format=torch.channels_last).train()
         self.learning_rate = torch.zeros((), device=device)  # a tensor: graphs read it anew
         self.optimiser = torch.optim.SGD(
@@ -211,16 +228,17 @@ class Trainer:
     def _update(self, batch: Tensor) -> Tensor:
         index, shifts, flips = batch[:, 0], batch[:, 1:3], batch[:, 3].bool()
         images = scale(augment(self.images[index], shifts, flips))
-        with torch.autocast(
+        autocast = torch.autocast(
             images.device.type,
             torch.bfloat16,
             enabled=self.config.precision == "bfloat16",
             cache_enabled=False,  # each weight is used once, and graphs must not share casts
-        ):
+        )
+        with autocast, parametrize.cached():
             scores = self.network(images)
-        loss = F.cross_entropy(scores.float(), self.labels[index])
+        loss = F.cross_entropy(scores.float() / self.temperature, self.labels[index])
         self.optimiser.zero_grad()
-        loss.backward()
+        (self.config.temperature * loss).backward()
         self.optimiser.step()
         return loss.detach()
 
@@ -318,5 +336,5 @@ def train(config: Config, folder: Path, *, device: str = "auto", progress: bool 
     result = {key: last[key] for key in ("step", "loss", "test_accuracy", "seconds")}
     info = run.info | {"environment": environment(device), "result": result}
     write_json(folder / "run.json", info)
-    run.finish(trainer.network.state_dict())
+    run.finish(plain_weights(trainer.network))
     return run
