@@ -20,7 +20,7 @@ from forward_stability.runs import Run
 from forward_stability.spectral import conv_norm
 from forward_stability.training import Trainer, loss_temperature, train
 
-SIZE = (8, 12)
+SIZE = (8, 16)
 CONFIG = Config(
     constraint="theorem", blocks=2, width=4, batch_size=5, steps=8, learning_rate=1.0,
     pooling_bound=0.3, temperature=0.1, evaluate_every=4,
@@ -117,7 +117,7 @@ def test_sensitivity_is_the_constant_of_the_theorem_when_all_filters_are_on_the_
     nn.init.orthogonal_(network.layers[-1].weight)
     constrain(network, SIZE, 0.3)
     a = sensitivity(network, SIZE, 0.3)
-    assert a == pytest.approx(0.8**2 / (1 if flatten else sqrt(6)), rel=1e-12)
+    assert a == pytest.approx(0.8**2 / (1 if flatten else sqrt(8)), rel=1e-12)
     proven = certify(network, SIZE)["sharpened"].a
     assert a * 0.97 < proven <= a  # the balls are filled up to the slack of the bound
 
@@ -179,7 +179,7 @@ def test_the_loss_is_that_of_scores_in_units_of_the_constant(dataset):
     config = replace(CONFIG, variant="S").resolved(10)
     trainer = Trainer(config, dataset, "cpu")
     T = loss_temperature(config, trainer.network, SIZE)
-    assert pytest.approx(0.1 * 0.8**2 / sqrt(6), rel=1e-12) == T
+    assert pytest.approx(0.1 * 0.8**2 / sqrt(8), rel=1e-12) == T
     assert loss_temperature(Config(), Network(), SIZE) == 1.0
 
 

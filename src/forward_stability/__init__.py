@@ -15,6 +15,7 @@ module            what lives there                                            pa
 ``operators``     periodic convolution, its adjoint, E, P2, Pg                App. A
 ``spectral``      exact norms of convolutions, bounds, norm constraint        Eqs. 20-24, App. A
 ``models``        residual layers, pooling layer, the network of Fig. 1       Eqs. 14-19
+``constraint``    networks for which the hypotheses hold while they are trained    Eqs. 20-24
 ``folding``       a network as filters and biases, batch norm folded in       Eqs. 14-19, Rem. 2
 ``certificates``  norms, hypotheses and constants of Theorems 5 and 6         Sect. 3.2, App. B
 ``attack``        the pair of inputs that is pulled furthest apart            Thms. 5, 6
@@ -23,10 +24,11 @@ module            what lives there                                            pa
 ``config``        what is trained and how                                     Sect. 4, Table 1
 ``runs``          folders of trained networks                                 Tables 2-5
 ``training``      the loop, checkpoints, resume                               Sect. 4
+``radius``        certified radii, and an attack from the other side          Thm. 6
 ``reporting``     numbers in a notebook, asserted before they are printed     -
 ``figures``       one look for all figures                                    Figs. 5-10
 ``explore``       sliders that live both in a kernel and on a static page     -
-``cli``           ``forward-stability train | evaluate | bounds | data``      -
+``cli``           ``forward-stability train | evaluate | bounds | certify``   -
 ================  ==========================================================  ====================
 """
 

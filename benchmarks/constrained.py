@@ -1,0 +1,128 @@
+"""What decides how far a network can be certified: one ingredient changed at a time.
+
+Each row is a short training of the same network but for one ingredient, from the same seed, and
+its clean and certified accuracy on a random choice of test images. The rows say which ingredient
+matters, not how good it can get: the trainings are far from converged. Writes
+``results/constrained.json`` row by row; rows that are there are kept.
+
+    python benchmarks/constrained.py --dataset imagefolder:DIR
+
+Chapter 15.
+"""
+
+import argparse
+import time
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch.nn.utils import parametrize
+
+from forward_stability.config import Config
+from forward_stability.data import Dataset, load_dataset, scale
+from forward_stability.errors import InputError
+from forward_stability.models import Classifier, Convolution, ResidualS
+from forward_stability.radius import RADII, certifier
+from forward_stability.runs import environment, results_root
+from forward_stability.storage import read_json, write_json
+from forward_stability.training import Trainer, generator
+
+BASE = Config(
+    variant="S", blocks=2, width=16, steps=800, decay_every=500, learning_rate=0.01,
+    temperature=0.1, constraint="theorem", pooling_bound=0.1, initialisation="identity",
+    images="halved", head="flattened", precision="bfloat16",
+)  # fmt: skip
+
+PAPER = {"constraint": "none", "temperature": 1.0, "learning_rate": 0.1}
+
+ROWS: dict[str, tuple[str, dict[str, Any]]] = {
+    "base": ("", {}),
+    "T = 0.02": ("temperature", {"temperature": 0.02}),
+    "T = 0.05": ("temperature", {"temperature": 0.05}),
+    "T = 0.2": ("temperature", {"temperature": 0.2}),
+    "T = 0.5": ("temperature", {"temperature": 0.5}),
+    "global pooling": ("head", {"head": "global"}),
+    "c = 0.02": ("pooling filters", {"pooling_bound": 0.02}),
+    "c = 0.5": ("pooling filters", {"pooling_bound": 0.5}),
+    "c = 1": ("pooling filters", {"pooling_bound": 1.0}),
+    "on the boundary": ("initialisation", {"initialisation": "paper"}),
+    "isometry": ("initialisation", {"initialisation": "isometry"}),
+    "none": ("outer ReLU", {"outer": "none"}),
+    "none, isometry": ("outer ReLU", {"outer": "none", "initialisation": "isometry"}),
+    "8 channels": ("width", {"width": 8}),
+    "32 channels": ("width", {"width": 32}),
+    "‖A⁰‖ free": ("hypothesis", {"free": Convolution}),
+    "‖Aⁿ‖ free": ("hypothesis", {"free": ResidualS}),
+    "‖W‖ free": ("hypothesis", {"free": Classifier}),
+    "no constraint, batch norm": ("hypothesis", PAPER),
+    "the same, global pooling": ("hypothesis", {**PAPER, "head": "global"}),
+    "ResNet-D": ("layer", {"variant": "D"}),
+    "full images": ("images", {"images": "full"}),
+}
+
+
+def measure(config: Config, dataset: Dataset, free: type | None, images: int) -> dict[str, Any]:
+    """Train and certify; the norm balls of one kind of layer may be left out."""
+    config = config.resolved(len(dataset.train_images))
+    trainer, start = Trainer(config, dataset, "cpu"), time.perf_counter()
+    for layer in trainer.network.layers:
+        if free and isinstance(layer, free):
+            for module in layer.modules():
+                if parametrize.is_parametrized(module, "weight"):
+                    module.parametrizations["weight"][0].radius = float("inf")
+    losses = [trainer.step(step) for step in range(config.steps)]
+    seconds = time.perf_counter() - start
+    chosen = torch.randperm(len(dataset.test_labels), generator=generator(0, "certify", 0))
+    x, y = (t[chosen[:images]] for t in (dataset.test_images, dataset.test_labels))
+    certificate = certifier(trainer.network.eval(), (x.shape[2], x.shape[3]))
+    parts = [
+        certificate.radii(scale(a), b) for a, b in zip(x.split(100), y.split(100), strict=True)
+    ]
+    scores, radii = (torch.cat(part) for part in zip(*parts, strict=True))
+    return {
+        "loss": torch.stack(losses[-100:]).mean().item(),
+        "clean": (scores.argmax(1) == y).double().mean().item(),
+        "certified": [(radii > r).double().mean().item() for r in RADII],
+        "constant": certificate.constant,
+        "parameters": trainer.network.parameter_count,
+        "seconds": round(seconds, 1),
+    }
+
+
+def main() -> None:
+    """Measure the rows that are missing."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--dataset", default="cifar10")
+    parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=list(ROWS))
+    parser.add_argument("--images", type=int, default=2000, help="test images (default: 2000)")
+    args = parser.parse_args()
+    dataset, path = load_dataset(args.dataset), results_root() / "constrained.json"
+    for name in args.rows:
+        ingredient, changes = ROWS[name]
+        changes = dict(changes)
+        free = changes.pop("free", None)
+        try:
+            table = read_json(path)
+        except InputError:
+            table = {"rows": []}
+        if name in [row["name"] for row in table["rows"]]:
+            continue
+        result = measure(replace(BASE, **changes), dataset, free, args.images)
+        table = read_json(path) if path.is_file() else {"rows": []}
+        table["rows"].append({"name": name, "ingredient": ingredient, **result})
+        table |= {
+            "command": "python benchmarks/constrained.py --dataset DIR",
+            "data": dataset.fingerprint,
+            "steps": BASE.steps,
+            "batch_size": BASE.batch_size,
+            "test_images": args.images,
+            "radii": list(RADII),
+            "environment": environment("cpu"),
+        }
+        table["rows"].sort(key=lambda row: list(ROWS).index(row["name"]))
+        write_json(path, table)
+        print(name, result, flush=True)
+
+
+if __name__ == "__main__":
+    main()
