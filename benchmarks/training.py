@@ -54,7 +54,8 @@ class Pictures(torch.utils.data.Dataset):
         self.images, self.labels = dataset.train_images, dataset.train_labels
         height, width = self.images.shape[-2:]
         flip = [transforms.RandomHorizontalFlip()] if dataset.mirror else []
-        crop = transforms.RandomCrop((height, width), padding=PAD)
+        fill = tuple((255 * dataset.border).round().int().flatten().tolist())
+        crop = transforms.RandomCrop((height, width), padding=PAD, fill=fill)
         self.transform = transforms.Compose([crop, *flip, transforms.ToTensor()])
 
     def __len__(self) -> int:
@@ -110,8 +111,8 @@ class Plain(Common):
     def images_and_labels(self, step: int) -> tuple[Tensor, Tensor]:
         batch = self.batch(step)
         index, shifts, flips = batch[:, 0], batch[:, 1:3], batch[:, 3].bool()
-        images = scale(augment(self.images[index], shifts, flips)).contiguous()
-        return images, self.labels[index]
+        images = augment(scale(self.images[index]), self.border, shifts, flips)
+        return images.contiguous(), self.labels[index]
 
 
 class Eager(Trainer):

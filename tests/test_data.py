@@ -293,15 +293,23 @@ def test_an_altered_cache_is_refused(tmp_path, root):
 
 def test_augmentation_is_crop_and_flip_of_a_plain_loop():
     """All 81 offsets, mirrored and not, on another image each."""
-    images = torch.randint(0, 256, (162, 2, 5, 6), dtype=torch.uint8)
+    images, border = torch.rand(162, 2, 5, 6), torch.rand(2, 1, 1)
     grid = torch.cartesian_prod(torch.arange(9), torch.arange(9), torch.arange(2))
-    crops = data.augment(images, grid[:, :2], grid[:, 2].bool())
+    crops = data.augment(images, border, grid[:, :2], grid[:, 2].bool())
     assert crops.is_contiguous(memory_format=torch.channels_last)
     for image, crop, (i, j, flip) in zip(images, crops, grid.tolist(), strict=True):
-        canvas = torch.zeros(2, 13, 14, dtype=torch.uint8)
+        canvas = border.repeat(1, 13, 14)
         canvas[:, 4:9, 4:10] = image
         window = canvas[:, i : i + 5, j : j + 6]
         assert torch.equal(crop, window.flip(-1) if flip else window)
+
+
+def test_the_border_is_the_mean_of_photographs_and_black_around_drawings(tmp_path, root):
+    photographs = data.load_dataset(folder(tmp_path / "pets"), progress=False)
+    assert torch.equal(photographs.border, photographs.mean)
+    assert (photographs.mean > 0).all()
+    digits = data.load_dataset("digits")
+    assert torch.equal(digits.border, torch.zeros(1, 1, 1))
 
 
 def test_unstructured_noise_is_normal_and_seeded():

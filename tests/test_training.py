@@ -178,7 +178,8 @@ def test_the_fast_loop_takes_the_steps_of_the_common_one(config, variant, device
     optimiser = torch.optim.SGD(training.parameter_groups(network, config.alpha), 0.05, 0.9)
     for step in range(10):
         index, i, j, flip = trainer.batch(step).cpu().T
-        padded = F.pad(scale(dataset.train_images[index]), (4, 4, 4, 4))
+        padded = F.pad(scale(dataset.train_images[index]) - dataset.mean, (4, 4, 4, 4))
+        padded = padded + dataset.mean  # zeros after the mean is subtracted: He et al.
         crops = [x[:, a : a + 6, b : b + 7] for x, a, b in zip(padded, i, j, strict=True)]
         images = [x.flip(-1) if f else x for x, f in zip(crops, flip, strict=True)]
         rate = training.learning_rate(config, step)

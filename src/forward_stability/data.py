@@ -91,6 +91,20 @@ class Dataset:
         total = images.sum(dim=(0, 2, 3), dtype=torch.int64).double()
         return (total / (255 * images[:, 0].numel())).float().view(-1, 1, 1)
 
+    @property
+    def border(self) -> Tensor:
+        """The pixel that augmentation pads with, in [0, 1], shape (channels, 1, 1).
+
+        It is the mean, that is, 0 after the mean is subtracted, as in He et al. Images drawn on
+        black (most of their corners are black) are padded with black.
+
+        Source: Sect. 4, "preprocessed and augmented as in [16]". Chapter 13.
+        """
+        corners = self.train_images[..., :: self.train_images.shape[-2] - 1, :]
+        corners = corners[..., :: self.train_images.shape[-1] - 1]
+        drawn_on_black = (corners == 0).float().mean() > 0.5
+        return torch.zeros_like(self.mean) if drawn_on_black else self.mean
+
 
 def scale(images: Tensor) -> Tensor:
     """uint8 images as float32 in [0, 1], the scale on which σ and ε of Eq. 28 are measured."""
@@ -332,14 +346,14 @@ def fetch(url: str, path: Path, md5: str, progress: bool = True) -> None:
     part.replace(path)
 
 
-def augment(images: Tensor, shifts: Tensor, flips: Tensor) -> Tensor:
-    """Each image shifted by up to 4 pixels over black, and flipped where ``flips`` says so.
+def augment(images: Tensor, border: Tensor, shifts: Tensor, flips: Tensor) -> Tensor:
+    """Each image shifted by up to 4 pixels, and flipped where ``flips`` says so.
 
-    Every image is padded by 4 black pixels on each side and cropped to its size at an offset of
-    its own.
+    Every image is padded by 4 pixels on each side and cropped to its size at an offset of its own.
 
     Args:
-        images: of any dtype, 0 is black, shape ``(batch, channels, height, width)``.
+        images: shape ``(batch, channels, height, width)``.
+        border: the pixel to pad with, of the same dtype, shape ``(channels, 1, 1)``.
         shifts: int64 in 0, …, 8, shape ``(batch, 2)``: the row and the column where the crop
             begins in the padded image; 4 leaves the image where it is.
         flips: bool, shape ``(batch,)``.
@@ -354,7 +368,8 @@ def augment(images: Tensor, shifts: Tensor, flips: Tensor) -> Tensor:
     rows = shifts[:, :1] + torch.arange(h, device=device)
     columns = torch.arange(w, device=device).expand(n, w)
     columns = torch.where(flips[:, None], columns.flip(-1), columns) + shifts[:, 1:]
-    padded = F.pad(images, (PAD,) * 4)
+    padded = border.expand(n, -1, h + 2 * PAD, w + 2 * PAD).clone()
+    padded[..., PAD:-PAD, PAD:-PAD] = images
     index = torch.arange(n, device=device).view(n, 1, 1)
     crops = padded[index, :, rows.unsqueeze(2), columns.unsqueeze(1)]
     return crops.permute(0, 3, 1, 2)

@@ -191,6 +191,7 @@ class Trainer:
         self.config, self.device, self.mirror = config, device, dataset.mirror
         self.images = dataset.train_images.to(device)
         self.labels = dataset.train_labels.to(device)
+        self.border = dataset.border.to(device)
         network = new_network(config, dataset).to(device)
         height, width = dataset.train_images.shape[2:]
         self.temperature = loss_temperature(config, network, (height, width))
@@ -227,7 +228,7 @@ class Trainer:
 
     def _update(self, batch: Tensor) -> Tensor:
         index, shifts, flips = batch[:, 0], batch[:, 1:3], batch[:, 3].bool()
-        images = scale(augment(self.images[index], shifts, flips))
+        images = augment(scale(self.images[index]), self.border, shifts, flips)
         autocast = torch.autocast(
             images.device.type,
             torch.bfloat16,
