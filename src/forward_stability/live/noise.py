@@ -41,9 +41,14 @@ def noise_explorer(*runs: str | Run) -> Widget | Page:
 
     Source: Eq. 28, Figs. 9 and 10. Chapter 14.
     """
+    return network_explorer("noise_explorer.js", "noise explorer", runs)
+
+
+def network_explorer(script: str, title: str, runs: Sequence[str | Run]) -> Widget | Page:
+    """An explorer that gets networks and images; see :func:`noise_explorer`."""
     opened = [run if isinstance(run, Run) else Run(run) for run in runs]
     if len({str(run.info["data"]) for run in opened}) != 1:
-        raise InputError("the noise explorer needs runs of one data set")
+        raise InputError(f"the {title} needs runs of one data set")
     samples, note = choose_samples(opened[0])
     exports = {str(i): export_run(run) for i, run in enumerate(opened)}
     images = torch.stack([sample.image for sample in samples])
@@ -54,8 +59,8 @@ def noise_explorer(*runs: str | Run) -> Widget | Page:
     }
     files = {name: export.to_bytes() for name, export in exports.items()}
     names = ", ".join(export.header["name"] for export in exports.values())
-    text = f"<noise explorer: {names}, trained on {opened[0].data_name}>"
-    return live("noise_explorer.js", spec, files | {"images": images.numpy().tobytes()}, text)
+    text = f"<{title}: {names}, trained on {opened[0].data_name}>"
+    return live(script, spec, files | {"images": images.numpy().tobytes()}, text)
 
 
 def choose_samples(run: Run) -> tuple[list[Sample], str]:
