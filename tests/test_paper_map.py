@@ -28,6 +28,7 @@ COUNTS = {
 }
 """How many items of each kind the paper numbers: 99."""
 
+
 def labels(source: str) -> list[str]:
     """The labels of the paper's items whose place is in this Markdown."""
     kinds = "|".join(prefix for _, prefix, role in KINDS.values() if role == "prf:ref")
