@@ -67,7 +67,13 @@ def entry(variant: str, **levels: list[float]) -> dict:
     accuracy = {"clean": [0.8]}
     accuracy |= {f"σ = {s:g}": [0.5, 0.6, 0.7] for s in corruption.SIGMAS}
     accuracy |= {f"ε = {e:g}": [0.25] * 4 for e in corruption.EPSILONS}
-    return {"variant": variant, "blocks": 3, "data": "cifar10-jpeg", "accuracy": accuracy | levels}
+    return {
+        "variant": variant,
+        "blocks": 3,
+        "data": "cifar10-jpeg",
+        "test_images": 2000,
+        "accuracy": accuracy | levels,
+    }
 
 
 def test_the_table_has_a_row_of_the_paper_and_one_of_ours():
@@ -86,7 +92,7 @@ def test_the_table_has_a_row_of_the_paper_and_one_of_ours():
     assert table.sections["ResNet-S"][1][1] == "not run"
     (ours,) = table.sections["ResNet (not in the paper's table)"]
     assert ours[:2] == ("m = 3\nours", "80.0")
-    assert "CIFAR-10, JPEG re-encoding" in table.note
+    assert "2,000 test images of CIFAR-10, JPEG re-encoding" in table.note
 
 
 def test_curves_show_every_level_and_the_paper():

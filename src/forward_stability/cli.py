@@ -149,6 +149,9 @@ def build_parser() -> Parser:
         "--out", type=Path, metavar="FILE", default=Path("results") / corruption.FILENAME,
         help="the file (default: results/noise.json)",
     )  # fmt: skip
+    sub.add_argument(
+        "--step", type=int, default=1, metavar="N", help="take every N-th test image (default: 1)"
+    )
     sub.set_defaults(run=run_noise)
 
     sub = commands.add_parser(
@@ -260,7 +263,7 @@ def run_ledger(args: argparse.Namespace) -> None:
 
 def run_noise(args: argparse.Namespace) -> None:
     """``forward-stability noise``."""
-    entries = corruption.update(args.out, [Run(folder) for folder in args.folders])
+    entries = corruption.update(args.out, [Run(folder) for folder in args.folders], args.step)
     print(f"{args.out}: {len(entries)} networks")
 
 

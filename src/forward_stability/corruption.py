@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from forward_stability import paper
 from forward_stability.data import Dataset, scale, structured_noise, unstructured_noise
 from forward_stability.figures import COLOURS, figure
-from forward_stability.models import VARIANTS
+from forward_stability.models import VARIANTS, check_positive
 from forward_stability.runs import Run, environment, results_root
 from forward_stability.storage import read_json, write_json
 from forward_stability.tables import DATA, Table
@@ -43,19 +43,25 @@ def structured_images(dataset: Dataset) -> list[int]:
     return (dataset.test_labels == label).nonzero()[:IMAGES, 0].tolist()
 
 
-def measure(run: Run) -> dict[str, Any]:
+def measure(run: Run, step: int = 1) -> dict[str, Any]:
     """The test accuracies of the network of a run, with what they depend on.
 
+    Args:
+        run: a finished run.
+        step: take every step-th test image.
+
     Raises:
-        InputError: if the run is not done or its data set is not at hand.
+        InputError: if the run is not done, its data set is not at hand, or step is below 1.
 
     Source: Eq. 28, Table 4. Chapter 14.
     """
+    check_positive(step=step)
     network, dataset = run.network(), run.dataset()
+    tested, labels = dataset.test_images[::step], dataset.test_labels[::step]
     images = structured_images(dataset)
 
     def test(corrupt: Any) -> float:
-        return accuracy(predict(network, dataset.test_images, corrupt), dataset.test_labels)
+        return accuracy(predict(network, tested, corrupt), labels)
 
     def grain(sigma: float, seed: int) -> float:
         generator = torch.Generator().manual_seed(seed)
@@ -73,7 +79,7 @@ def measure(run: Run) -> dict[str, Any]:
         "blocks": run.config.blocks,
         "data": run.data_name,
         "fingerprint": dataset.fingerprint,
-        "test_images": len(dataset.test_images),
+        "test_images": len(tested),
         "seeds": list(SEEDS),
         "x0": images,
         "environment": environment("cpu"),
@@ -81,7 +87,7 @@ def measure(run: Run) -> dict[str, Any]:
     }
 
 
-def update(path: Path, runs: Iterable[Run]) -> dict[str, Any]:
+def update(path: Path, runs: Iterable[Run], step: int = 1) -> dict[str, Any]:
     """Measure runs and write them to a file, each when it is done; others in it stay.
 
     Raises:
@@ -89,7 +95,7 @@ def update(path: Path, runs: Iterable[Run]) -> dict[str, Any]:
     """
     entries = read_json(path) if path.is_file() else {}
     for run in runs:
-        entries[run.folder.resolve().name] = measure(run)
+        entries[run.folder.resolve().name] = measure(run, step)
         write_json(path, entries)
     return entries
 
@@ -133,9 +139,11 @@ def noise_table(entries: Mapping[str, Any], dataset: str = "cifar10") -> Table:
         sections[name if printed else f"{name} (not in the paper's table)"] = rows
     found = [e for e in entries.values() if e["data"].removesuffix("-jpeg") == dataset]
     where = DATA.get(found[0]["data"], found[0]["data"]) if found else DATA.get(dataset, dataset)
+    count = f"{found[0]['test_images']:,} test images of " if found else ""
     header = ("", "no noise", *paper.NOISE_LEVELS[1:])
     note = (
-        f"Test accuracy in percent. Ours: {where}; mean ± standard deviation over {len(SEEDS)} "
+        f"Test accuracy in percent. Ours: {count}{where}; "
+        f"mean ± standard deviation over {len(SEEDS)} "
         f"seeds of the noise (σ) or {IMAGES} images x0 (ε), of one training a network."
     )
     return Table("Table 4, the paper's and ours", header, sections, note)
