@@ -13,9 +13,10 @@ common    a DataLoader with two worker processes, torchvision's transforms image
 plain     the same, with the images cropped and flipped on the device
 ours      what `forward-stability train` does; "eager" is without CUDA graphs
 
-The floor is what no loop can avoid: the operations of the convolutions at the speed of a large
-matrix product on this machine, and the tensors that the backward pass needs, each of which (and
-its gradient) is written once and read once, at the speed of a copy.
+Two yardsticks: the operations of the convolutions at the speed of a large matrix product in float32
+on this machine; and the tensors that the backward pass needs in float32, each of which (and its
+gradient) is written once and read once, at the speed of a large copy. Caches hold some of them, so
+that a loop can be faster than the second.
 """
 
 import argparse
@@ -177,8 +178,8 @@ def fastest(function: Callable[[], Any], device: str, repeat: int = 5) -> float:
     return best
 
 
-def floor(config: Config, dataset: Dataset, device: str) -> dict[str, float]:
-    """Operations and bytes of a step in float32, and the milliseconds each of them takes."""
+def yardsticks(config: Config, dataset: Dataset, device: str) -> dict[str, float]:
+    """Operations and bytes of a step in float32, and the milliseconds each of them would take."""
     trainer = Trainer(config, dataset, device)
     saved: dict[int, int] = {}
 
@@ -259,8 +260,10 @@ def main() -> None:
             config = Config(variant, blocks, dataset=args.dataset)
             config = config.resolved(len(dataset.train_images))
             rows = compare(config, dataset, device, args.repeat, args.steps)
-            least = floor(config, dataset, device)
-            results.append({"variant": variant, "blocks": blocks, "rows": rows, "floor": least})
+            least = yardsticks(config, dataset, device)
+            results.append(
+                {"variant": variant, "blocks": blocks, "rows": rows, "yardsticks": least}
+            )
             print(f"{VARIANTS[variant]}, m = {blocks}")
             print(f"  {'loop':<24}{'ms a step':>10}{'images/s':>10}{'times':>7}{'loss':>8}")
             for row in rows:
@@ -270,7 +273,7 @@ def main() -> None:
                     f"{row['loss']:>8.3f}"
                 )
             print(
-                f"  floor: {least['operations'] / 1e9:.1f} GFLOP in "
+                f"  yardsticks: {least['operations'] / 1e9:.1f} GFLOP in "
                 f"{least['milliseconds_of_operations']:.2f} ms, {least['bytes'] / 1e6:,.0f} MB in "
                 f"{least['milliseconds_of_bytes']:.2f} ms\n"
             )
