@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import torch
 
-from forward_stability import __version__, corruption, data, ledger
+from forward_stability import __version__, corruption, data, ledger, sweep
 from forward_stability.certificates import certify
 from forward_stability.config import Config
 from forward_stability.errors import InputError
@@ -125,6 +125,21 @@ def build_parser() -> Parser:
         "--restarts", type=int, default=10, metavar="N", help="of the attack (default: 10)"
     )
     sub.set_defaults(run=run_certify)
+
+    sub = commands.add_parser(
+        "sweep",
+        help="train every combination that a file lists",
+        description="Train every combination of variants, m, data sets and seeds that FILE.toml "
+        "lists, and write the ledger. Stopped at any time, the same command goes on; what is done "
+        "is not trained again. Exit status 1 if a run failed.",
+    )
+    sub.add_argument("file", metavar="FILE.toml", type=Path, help="such as sweeps/digits.toml")
+    sub.add_argument(
+        "--scheduler", metavar="ADDRESS",
+        help="of a Dask scheduler, such as tcp://host:8786, whose workers train (default: processes"
+        " on this machine)",
+    )  # fmt: skip
+    sub.set_defaults(run=run_sweep)
 
     sub = commands.add_parser(
         "ledger",
@@ -255,6 +270,23 @@ def run_certify(args: argparse.Namespace) -> None:
     )
 
 
+def run_sweep(args: argparse.Namespace) -> int:
+    """``forward-stability sweep``."""
+    plan = sweep.read_sweep(args.file)
+    failures = {}
+    for number, (name, failure) in enumerate(sweep.run_sweep(plan, args.scheduler), start=1):
+        print(f"{number}/{len(plan.runs)} {name}: {'failed' if failure else 'done'}", flush=True)
+        if failure:
+            failures[name] = failure
+    try:
+        run_ledger(argparse.Namespace(folder=plan.out))
+    except InputError as error:
+        failures["ledger"] = str(error)
+    for name, failure in failures.items():
+        print(f"forward-stability: {name}: {' '.join(failure.split())}", file=sys.stderr)
+    return 1 if failures else 0
+
+
 def run_ledger(args: argparse.Namespace) -> None:
     """``forward-stability ledger``."""
     rows = ledger.rebuild(args.folder)
@@ -298,7 +330,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = show_warning
-            args.run(args)
+            return args.run(args) or 0
     except (InputError, OSError) as error:
         message = " ".join(str(error).split())
         print(f"forward-stability: error: {message}", file=sys.stderr)
@@ -306,7 +338,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("forward-stability: stopped; the same command goes on", file=sys.stderr)
         return 130
-    return 0
 
 
 if __name__ == "__main__":
