@@ -12,6 +12,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from browser import open_page, serve
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
@@ -409,6 +410,20 @@ def test_images_where_the_data_set_is_missing(tmp_path, monkeypatch):
     assert all(s.image.shape == (3, 8, 8) and s.image.float().std() > 10 for s in samples)
     assert "photographs" in note
     assert noise_explorer(run).text == there
+
+
+def test_on_the_page_of_the_book(browser: Browser, networks: list[Network]):
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    with serve() as address:
+        open_page(page, f"{address}/book/14_corrupted_images.html")
+        explorer = page.locator(".fs-live").first
+        explorer.locator("[data-level]").first.wait_for(timeout=PATIENCE)
+        choose(explorer, "Image", 5)
+        for position, sigma in ((15, 0.03), (40, 0.08)):
+            slide(explorer, position)
+            image = option_image(explorer, 5)
+            check(explorer, networks, image + sigma * seeded_normal(image.shape, 0), sigma)
+    page.close()
 
 
 @pytest.fixture

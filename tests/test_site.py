@@ -103,7 +103,7 @@ def test_nothing_is_wider_than_a_phone(visit: Visit):
     page.set_viewport_size({"width": 360, "height": 740})
     width = page.evaluate("document.scrollingElement.scrollWidth")
     wide = page.eval_on_selector_all(
-        "figure.explore, img.figure, figure.explore .explore-control",
+        "figure.explore, .fs-live, img.figure, figure.explore .explore-control",
         "all => all.filter(e => e.offsetParent && e.getBoundingClientRect().right > 360)"
         ".map(e => e.outerHTML.slice(0, 100))",
     )

@@ -58,7 +58,7 @@ class Panel {
       this.turning,
       element(
         "table", { class: "fs-stages" },
-        element("caption", {}, "How far the features have moved"),
+        element("caption", {}, "Features have moved by"),
         element("thead", {}, element("tr", {}, ...head)),
         element("tbody", {}, ...this.stages.map(({ row }) => row))));
   }
