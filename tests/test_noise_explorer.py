@@ -1,14 +1,9 @@
 """The noise explorer in the browser, from a file and in JupyterLab: its numbers are PyTorch's."""
 
-import os
 import re
-import secrets
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 import torch
@@ -423,44 +418,4 @@ def test_on_the_page_of_the_book(browser: Browser, networks: list[Network]):
             slide(explorer, position)
             image = option_image(explorer, 5)
             check(explorer, networks, image + sigma * seeded_normal(image.shape, 0), sigma)
-    page.close()
-
-
-@pytest.fixture
-def lab(tmp_path) -> Iterator[str]:
-    """The address of a notebook with the explorer, opened in JupyterLab."""
-    code = f"from forward_stability.live.noise import noise_explorer\nnoise_explorer(*{RUNS})"
-    cell = nbformat.v4.new_code_cell(code)
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    notebook = nbformat.v4.new_notebook(cells=[cell], metadata=kernel)
-    nbformat.write(notebook, tmp_path / "test.ipynb")
-    token = secrets.token_hex(8)
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--port=0"]
-    command += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={tmp_path}"]
-    home = {name: str(tmp_path / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR")}
-    with subprocess.Popen(
-        command, env=os.environ | home, stderr=subprocess.PIPE, text=True
-    ) as server:
-        assert server.stderr is not None
-        found = next(
-            m[0]
-            for line in server.stderr
-            if (m := re.search(r"http://(localhost|127\S*):\d+", line))
-        )
-        yield f"{found}/lab/tree/test.ipynb?token={token}"
-        server.terminate()
-        server.stderr.read()
-
-
-def test_in_jupyterlab(browser: Browser, lab: str, networks: list[Network]):
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.goto(lab)
-    page.locator(".jp-Notebook .jp-CodeCell .cm-content").click(timeout=4 * PATIENCE)
-    page.keyboard.press("Shift+Enter")
-    explorer = page.locator(".fs-live")
-    explorer.locator("[data-level]").first.wait_for(timeout=4 * PATIENCE)
-    choose(explorer, "Image", 8)
-    slide(explorer, 25)
-    image = option_image(explorer, 8)
-    check(explorer, networks, image + 0.05 * seeded_normal(image.shape, 0), 0.05)
     page.close()

@@ -238,7 +238,8 @@ def check_each_once(outcomes, whole):
     assert len(rows) == 8
     name, config = next(iter(whole.runs.items()))
     alone = train(replace(config), Path("alone"), device="cpu")
-    assert Run(whole.out / name).history[-1]["loss"] == alone.history[-1]["loss"]
+    found, expected = (r.history[-1]["loss"] for r in (Run(whole.out / name), alone))
+    assert found == pytest.approx(expected, rel=1e-5)  # float32, another number of threads
     leftovers = {p.name for p in whole.out.rglob("*") if p.is_file() and ".locks" not in p.parts}
     assert leftovers == {
         "config.json", "run.json", "history.jsonl", "weights.safetensors", "ledger.csv",

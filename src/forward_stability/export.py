@@ -13,6 +13,8 @@ diagonals are float32. ``live/engine.js`` reads the file. Chapters 12 and 14.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -64,9 +66,16 @@ class Export:
     tensors: dict[str, Tensor]
     header: dict[str, Any]
 
-    def to_bytes(self) -> bytes:
-        """The content of the file."""
+    @cached_property
+    def _content(self) -> bytes:
         return tensors_to_bytes(self.tensors, self.header)
+
+    def to_bytes(self) -> bytes:
+        """The content of the file, the same in every call.
+
+        safetensors writes its metadata in any order, and a page must carry a network once.
+        """
+        return self._content
 
 
 def export_run(run: Run) -> Export:
@@ -75,6 +84,14 @@ def export_run(run: Run) -> Export:
     Raises:
         InputError: if the run is not done, its files are damaged, or its weights are no numbers.
     """
+    weights = run.folder / "weights.safetensors"
+    return _export(run.folder.resolve(), weights.stat().st_mtime_ns if weights.is_file() else 0)
+
+
+@lru_cache(maxsize=8)
+def _export(folder: Path, _changed: int) -> Export:
+    """The export of a run, once for each state of its weights."""
+    run = Run(folder)
     data = run.info["data"]
     return export_network(run.network(), tuple(data["image_shape"][1:]), data["classes"])
 

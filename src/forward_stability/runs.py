@@ -8,6 +8,7 @@ line an evaluation), the last two ``checkpoint-STEP.safetensors`` while training
 import json
 import platform
 import subprocess
+import sys
 import warnings
 from dataclasses import asdict
 from functools import cached_property
@@ -208,7 +209,7 @@ class Run:
             InputError: if it is not at hand, or the one at hand is another.
         """
         name, expected = self.config.dataset, self.info["data"]["fingerprint"]
-        dataset = load_dataset(name)
+        dataset = load_dataset(name, progress=sys.stderr.isatty())
         if dataset.fingerprint != expected:
             raise InputError(
                 f"{name} is not the data that {self.folder} was trained on: fingerprint "
