@@ -29,18 +29,20 @@ from forward_stability.training import Trainer, generator
 
 BASE = Config(
     variant="S", blocks=2, width=16, steps=800, decay_every=500, learning_rate=0.01,
-    temperature=0.1, constraint="theorem", pooling_bound=0.1, initialisation="identity",
-    images="halved", head="flattened", precision="bfloat16",
+    temperature=0.2, constraint="theorem", pooling_bound=0.1, initialisation="identity",
+    images="halved", head="flattened",
 )  # fmt: skip
 
 PAPER = {"constraint": "none", "temperature": 1.0, "learning_rate": 0.1}
 
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "base": ("", {}),
-    "T = 0.02": ("temperature", {"temperature": 0.02}),
     "T = 0.05": ("temperature", {"temperature": 0.05}),
-    "T = 0.2": ("temperature", {"temperature": 0.2}),
+    "T = 0.1": ("temperature", {"temperature": 0.1}),
     "T = 0.5": ("temperature", {"temperature": 0.5}),
+    "T = 1": ("temperature", {"temperature": 1.0}),
+    "half the rate": ("learning rate", {"learning_rate": 0.005}),
+    "twice the rate": ("learning rate", {"learning_rate": 0.02}),
     "global pooling": ("head", {"head": "global"}),
     "c = 0.02": ("pooling filters", {"pooling_bound": 0.02}),
     "c = 0.5": ("pooling filters", {"pooling_bound": 0.5}),
@@ -51,6 +53,8 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "none, isometry": ("outer ReLU", {"outer": "none", "initialisation": "isometry"}),
     "8 channels": ("width", {"width": 8}),
     "32 channels": ("width", {"width": 32}),
+    "m = 1": ("depth", {"blocks": 1}),
+    "m = 4": ("depth", {"blocks": 4}),
     "‖A⁰‖ free": ("hypothesis", {"free": Convolution}),
     "‖Aⁿ‖ free": ("hypothesis", {"free": ResidualS}),
     "‖W‖ free": ("hypothesis", {"free": Classifier}),
