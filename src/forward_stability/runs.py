@@ -165,7 +165,7 @@ class Run:
         filename = f"checkpoint-{step:08d}.safetensors"
         self.save(filename, state, step=step, config=asdict(self.config))
         for old in self.checkpoints[2:]:
-            old.unlink()
+            old.unlink(missing_ok=True)
 
     def load_checkpoint(self) -> tuple[dict[str, Tensor], int] | None:
         """The state and the step of the newest checkpoint that is sound, None if there is none.
