@@ -28,23 +28,25 @@ from forward_stability.storage import read_json, write_json
 from forward_stability.training import Trainer, generator
 
 BASE = Config(
-    variant="S", blocks=2, width=16, steps=800, decay_every=500, learning_rate=0.01,
-    temperature=0.2, constraint="theorem", pooling_bound=0.1, initialisation="identity",
-    images="halved", head="flattened",
+    variant="S", blocks=1, width=16, steps=800, decay_every=550, learning_rate=0.01,
+    temperature=0.25, margin=1.0, constraint="theorem", pooling_bound=0.02,
+    initialisation="identity", images="halved", head="flattened",
 )  # fmt: skip
 
-PAPER = {"constraint": "none", "temperature": 1.0, "learning_rate": 0.1}
+PLAIN = {"margin": 0.0}
+PAPER = {"constraint": "none", "temperature": 1.0, "margin": 0.0, "learning_rate": 0.1}
 
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "base": ("", {}),
-    "T = 0.05": ("temperature", {"temperature": 0.05}),
-    "T = 0.1": ("temperature", {"temperature": 0.1}),
-    "T = 0.5": ("temperature", {"temperature": 0.5}),
-    "T = 1": ("temperature", {"temperature": 1.0}),
-    "half the rate": ("learning rate", {"learning_rate": 0.005}),
-    "twice the rate": ("learning rate", {"learning_rate": 0.02}),
+    "ρ = 0.3": ("margin", {"margin": 0.3}),
+    "ρ = 0, T = 0.05": ("margin", {**PLAIN, "temperature": 0.05}),
+    "ρ = 0, T = 0.1": ("margin", {**PLAIN, "temperature": 0.1}),
+    "ρ = 0, T = 0.25": ("margin", PLAIN),
+    "ρ = 0, T = 0.5": ("margin", {**PLAIN, "temperature": 0.5}),
+    "ρ = 0, T = 1": ("margin", {**PLAIN, "temperature": 1.0}),
     "global pooling": ("head", {"head": "global"}),
-    "c = 0.02": ("pooling filters", {"pooling_bound": 0.02}),
+    "larger final map": ("head", {"images": "full"}),
+    "c = 0.1": ("pooling filters", {"pooling_bound": 0.1}),
     "c = 0.5": ("pooling filters", {"pooling_bound": 0.5}),
     "c = 1": ("pooling filters", {"pooling_bound": 1.0}),
     "on the boundary": ("initialisation", {"initialisation": "paper"}),
@@ -53,15 +55,17 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "none, isometry": ("outer ReLU", {"outer": "none", "initialisation": "isometry"}),
     "8 channels": ("width", {"width": 8}),
     "32 channels": ("width", {"width": 32}),
-    "m = 1": ("depth", {"blocks": 1}),
+    "m = 2": ("depth", {"blocks": 2}),
     "m = 4": ("depth", {"blocks": 4}),
+    "half the rate": ("learning rate", {"learning_rate": 0.005}),
+    "twice the rate": ("learning rate", {"learning_rate": 0.02}),
+    "three times the steps": ("training", {"steps": 2400, "decay_every": 1650}),
     "‖A⁰‖ free": ("hypothesis", {"free": Convolution}),
     "‖Aⁿ‖ free": ("hypothesis", {"free": ResidualS}),
     "‖W‖ free": ("hypothesis", {"free": Classifier}),
     "no constraint, batch norm": ("hypothesis", PAPER),
     "the same, global pooling": ("hypothesis", {**PAPER, "head": "global"}),
     "ResNet-D": ("layer", {"variant": "D"}),
-    "full images": ("images", {"images": "full"}),
 }
 
 

@@ -1,7 +1,7 @@
 """Networks for which the hypotheses hold: at the start, at every step, and as they are stored."""
 
 from dataclasses import replace
-from math import sqrt
+from math import exp, log, sqrt
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ from forward_stability.models import Convolution, Network, PeriodicConv2d, Pooli
 from forward_stability.operators import conv_matrix
 from forward_stability.runs import Run
 from forward_stability.spectral import conv_norm
-from forward_stability.training import Trainer, loss_temperature, train
+from forward_stability.training import Trainer, margin_loss, score_scale, train
 
 SIZE = (8, 16)
 CONFIG = Config(
@@ -177,10 +177,22 @@ def test_folding_changes_nothing(outer_relu):
 
 def test_the_loss_is_that_of_scores_in_units_of_the_constant(dataset):
     config = replace(CONFIG, variant="S").resolved(10)
-    trainer = Trainer(config, dataset, "cpu")
-    T = loss_temperature(config, trainer.network, SIZE)
-    assert pytest.approx(0.1 * 0.8**2 / sqrt(8), rel=1e-12) == T
-    assert loss_temperature(Config(), Network(), SIZE) == 1.0
+    network = Trainer(config, dataset, "cpu").network
+    assert score_scale(config, network, SIZE) == pytest.approx(0.8**2 / sqrt(8), rel=1e-12)
+    assert score_scale(Config(), Network(), SIZE) == 1.0
+
+
+def test_the_margin_loss_against_its_formula():
+    """One image, three classes; and far inside the margin, the loss is the missing distance."""
+    y, label = torch.tensor([[0.3, -0.2, 0.7]], dtype=torch.float64), torch.tensor([0])
+    T, margin = 0.25, 0.6
+    moved = [(0.3 - sqrt(2) * margin) / T, -0.2 / T, 0.7 / T]
+    expected = log(sum(exp(v) for v in moved)) - moved[0]
+    assert float(margin_loss(y, label, T, margin)) == pytest.approx(expected, rel=1e-14)
+    plain = torch.nn.functional.cross_entropy(y, label)
+    assert torch.equal(margin_loss(y, label, 1.0, 0.0), plain)
+    sharp = 1e-3 * float(margin_loss(y, label, 1e-3, margin))
+    assert sharp == pytest.approx(0.7 - (0.3 - sqrt(2) * margin), abs=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -190,6 +202,7 @@ def test_the_loss_is_that_of_scores_in_units_of_the_constant(dataset):
         ({"head": "flat"}, "unknown head"),
         ({"temperature": 0.0}, "temperature must be positive"),
         ({"pooling_bound": -1.0}, "pooling_bound must be positive"),
+        ({"margin": float("inf")}, "margin must be at least 0 and finite"),
     ],
 )
 def test_bad_options_are_refused(options, message):

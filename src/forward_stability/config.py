@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from math import ceil, isfinite
+from math import ceil
 from typing import Any
 
 from forward_stability.constraint import INITIALISATIONS
@@ -53,6 +53,9 @@ class Config:
     momentum: float = _option(0.9, "momentum of the gradient descent")
     alpha: float = _option(1e-4, "α of Table 1, the weight of the regulariser")
     temperature: float = _option(1.0, "T: the loss is the cross-entropy of scores / T, times T")
+    margin: float = _option(
+        0.0, "ρ: the right score counts √2 ρ less in the loss, which asks for the distance ρ"
+    )
     constraint: str = _option(
         "none",
         "theorem: no batch normalisation, and the hypotheses of Theorems 5 and 6 imposed; scores "
@@ -85,10 +88,11 @@ class Config:
         for name in ("learning_rate", "temperature", "pooling_bound"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise InputError(f"{name} must be positive, got {getattr(self, name)}")
+        for name in ("alpha", "margin"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise InputError(f"{name} must be at least 0 and finite, got {getattr(self, name)}")
         if not 0 <= self.momentum < 1:
             raise InputError(f"momentum must be in [0, 1), got {self.momentum}")
-        if not (self.alpha >= 0 and isfinite(self.alpha)):
-            raise InputError(f"alpha must be at least 0, got {self.alpha}")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Config":

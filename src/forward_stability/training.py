@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -126,16 +127,31 @@ def new_network(config: Config, dataset: Dataset) -> Network:
     return network
 
 
-def loss_temperature(config: Config, network: Network, size: tuple[int, int]) -> float:
-    """By what the scores are divided before the cross-entropy.
+def score_scale(config: Config, network: Network, size: tuple[int, int]) -> float:
+    """What the scores are divided by in the loss: the constant of Theorem 6 where it is imposed.
 
-    For a constrained network the temperature is in units of the constant of Theorem 6: an input
-    moved by the distance r changes a score by at most r/temperature. So it means the same whatever
-    the head and the bound of the pooling filters are.
+    So the temperature and the margin are distances, whatever the head and the bound of the
+    pooling filters are: an input moved by r changes a scaled score by at most r.
     """
     constrained = config.constraint == "theorem"
-    a = sensitivity(network, size, config.pooling_bound) if constrained else 1.0
-    return config.temperature * a
+    return sensitivity(network, size, config.pooling_bound) if constrained else 1.0
+
+
+def margin_loss(y: Tensor, labels: Tensor, temperature: float, margin: float) -> Tensor:
+    r"""The mean cross-entropy of :math:`(y - \sqrt 2\,ρ\, e_t)/T`, where t is the right class.
+
+    With a classifier of norm 1, :math:`y_t - y_j > \sqrt 2\,ρ` for all j certifies the distance ρ.
+
+    Args:
+        y: scaled scores, shape ``(batch, classes)``.
+        labels: t, shape ``(batch,)``.
+        temperature, margin: T and ρ. T = 1 and ρ = 0 is the loss of Sect. 4.
+
+    Source: Prach & Lampert (2022), with ρ = 1 and T = 1/4. Chapter 15.
+    """
+    if margin:
+        y = y - sqrt(2) * margin * F.one_hot(labels, y.shape[1]).to(y)
+    return F.cross_entropy(y / temperature, labels)
 
 
 class Graphed:
@@ -194,7 +210,7 @@ class Trainer:
         self.border = dataset.border.to(device)
         network = new_network(config, dataset).to(device)
         height, width = dataset.train_images.shape[2:]
-        self.temperature = loss_temperature(config, network, (height, width))
+        self.scale = score_scale(config, network, (height, width))
         self.network = network.to(memory_format=torch.channels_last).train()
         self.learning_rate = torch.zeros((), device=device)  # a tensor: graphs read it anew
         self.optimiser = torch.optim.SGD(
@@ -237,9 +253,11 @@ class Trainer:
         )
         with autocast, parametrize.cached():
             scores = self.network(images)
-        loss = F.cross_entropy(scores.float() / self.temperature, self.labels[index])
+        temperature, margin = self.config.temperature, self.config.margin
+        y = scores.float() / self.scale
+        loss = margin_loss(y, self.labels[index], temperature, margin)
         self.optimiser.zero_grad()
-        (self.config.temperature * loss).backward()
+        (temperature * loss).backward()
         self.optimiser.step()
         return loss.detach()
 
