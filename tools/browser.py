@@ -2,7 +2,7 @@
 
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -11,7 +11,9 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-SITE = Path(__file__).resolve().parents[1] / "_build" / "html"
+ROOT = Path(__file__).resolve().parents[1]
+SITE = ROOT / "_build" / "html"
+AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
     "--no-sandbox",
@@ -63,3 +65,35 @@ def open_page(page: Page, address: str) -> None:
     """Open a page of the book and wait until its formulas are typeset."""
     page.goto(address, wait_until="load")
     page.evaluate("window.MathJax ? window.MathJax.startup.promise.then(() => true) : true")
+
+
+def find_barriers(
+    page: Page,
+    within: str = "html",
+    rules: Sequence[str] = (),
+    accepted: Sequence[tuple[str, str]] = (),
+) -> list[list[str]]:
+    """What axe-core finds that bars a reader with a keyboard or a screen reader.
+
+    Args:
+        page: an open page.
+        within: a selector of what is looked at.
+        rules: the rules of axe-core to check; default: all.
+        accepted: rules with a selector of the elements that may break them.
+
+    Returns:
+        the rule, the element and the reason, of each finding.
+    """
+    if not AXE.is_file():
+        raise FileNotFoundError(f"{AXE}: run npm ci")
+    page.wait_for_function("document.getAnimations().length === 0")  # colours may be changing
+    page.add_script_tag(path=AXE)
+    script = """async ([within, rules, accepted]) => {
+        const options = {elementRef: true, resultTypes: ["violations"]};
+        const result = await axe.run(within, rules.length ? {...options, runOnly: rules} : options);
+        if (!result.passes.length) throw new Error("axe-core has checked nothing");
+        const allowed = (rule, e) => accepted.some(([r, s]) => r === rule.id && e.matches(s));
+        return result.violations.flatMap(rule => rule.nodes.filter(n => !allowed(rule, n.element))
+            .map(n => [rule.id, n.html.slice(0, 200), n.failureSummary]));
+    }"""
+    return page.evaluate(script, [within, list(rules), list(accepted)])
