@@ -1,15 +1,16 @@
-"""The built book in a browser: quiet, self-contained, typeset, and every slider moves its picture.
+"""The built book in a browser: quiet, self-contained, light, typeset, open to every reader.
 
 Without a Chromium the tests are skipped, or fail if REQUIRE_BROWSER=1.
 """
 
+import gzip
 import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from browser import SITE, open_page, serve
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request
+from browser import SITE, find_barriers, open_page, serve
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, Response
 
 from forward_stability.explore import BUDGET
 
@@ -19,27 +20,50 @@ PAGES = sorted(
     if "_static" not in path.relative_to(SITE).parts and path != SITE / "index.html"
 )
 
+WEIGHT = 1_500_000
+"""The most bytes that a page loads, compressed; twice that where networks run on it."""
+
+# What axe-core finds and this book does not make: a rule, and the elements that may break it.
+ACCEPTED = [
+    # The theme's name of a button is not the text in it: "Search" for "Search Ctrl + K", "Color
+    # mode" for "Light". MyST-NB names "Show code cell source" a "Toggle hidden content".
+    ("label-content-name-mismatch", ".search-button-field"),
+    ("label-content-name-mismatch", ".theme-switch-button"),
+    ("label-content-name-mismatch", "details.hide > summary"),
+    # The theme's logo stands outside its landmarks.
+    ("region", ".sidebar-primary-item:has(> .navbar-brand)"),
+    # The theme lets a wide formula scroll; a browser gives it the focus of the keyboard by itself.
+    ("scrollable-region-focusable", "div.math > mjx-container"),
+    # Docutils marks up the bibliography with roles that ARIA has given up since.
+    ("aria-allowed-role", "div.citation"),
+    ("aria-deprecated-role", "div.citation"),
+    ("aria-required-children", "div.citation-list"),
+]
+
 
 class Visit:
     """One page of the book, opened once for all tests of it, and what the browser said."""
 
     def __init__(self, browser: Browser, name: str, address: str) -> None:
-        self.name, self.complaints = name, []
+        self.name, self.complaints, self.responses = name, [], []
         self.origin = urlsplit(address)[:2]
         self.page = browser.new_page(viewport={"width": 1280, "height": 900})
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.complaints.append(f"page error: {error}"))
         self.page.on("request", self._asked)
         self.page.on("requestfailed", lambda r: self.complaints.append(f"failed: {r.url}"))
-        self.page.on(
-            "response",
-            lambda r: self.complaints.append(f"{r.status}: {r.url}") if r.status >= 400 else None,
-        )
+        self.page.on("response", self._answered)
         open_page(self.page, address)
 
     def _asked(self, request: Request) -> None:
         if urlsplit(request.url)[:2] not in (self.origin, ("data", ""), ("blob", "")):
             self.complaints.append(f"another host: {request.url}")
+
+    def _answered(self, response: Response) -> None:
+        if response.status >= 400:
+            self.complaints.append(f"{response.status}: {response.url}")
+        if urlsplit(response.url)[:2] == self.origin:
+            self.responses.append(response)
 
     def _heard(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
@@ -184,6 +208,42 @@ def test_pictures_fit_the_budget(visit: Visit):
         "all => all.map(s => JSON.parse(s.textContent).reduce((n, f) => n + f.src.length, 0))",
     )
     assert all(size <= BUDGET + 1000 for size in sizes), sizes  # and the prefix of each address
+
+
+def test_every_icon_is_drawn(visit: Visit):
+    """The book carries those icons only that it shows."""
+    found = visit.page.evaluate("""() => {
+        const all = selector => [...document.querySelectorAll(selector)].map(e => e.outerHTML);
+        return [all("svg[data-icon]").length, all(":is(i, span)[class*='fa-'], svg:has(.missing)")];
+    }""")
+    assert found[0] > 10
+    assert found[1] == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_barrier_to_keyboard_or_screen_reader(visit: Visit, theme: str):
+    """All rules of axe-core, of which the dark colours can only change the contrast."""
+    show_everything(visit.page)
+    visit.page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+    rules = ["color-contrast"] if theme == "dark" else []
+    found = find_barriers(visit.page, rules=rules, accepted=ACCEPTED)
+    visit.page.evaluate("document.documentElement.dataset.theme = 'light'")
+    assert found == []
+
+
+def weight(response: Response) -> int:
+    """The bytes that a server sends which compresses text."""
+    body = response.body()
+    packed = response.request.resource_type in ("font", "image")
+    return len(body if packed else gzip.compress(body))
+
+
+def test_a_page_is_light(visit: Visit):
+    """Near the end, so that what is loaded late, such as fonts, is counted."""
+    sizes = {response.url: weight(response) for response in visit.responses}
+    live = visit.page.locator(".fs-live").count()
+    assert visit.page.url in sizes
+    assert sum(sizes.values()) <= (2 * WEIGHT if live else WEIGHT), sizes
 
 
 def test_the_browser_did_not_complain(visit: Visit):
