@@ -140,7 +140,7 @@ def noise_table(entries: Mapping[str, Any], dataset: str = "cifar10") -> Table:
     found = [e for e in entries.values() if e["data"].removesuffix("-jpeg") == dataset]
     where = DATA.get(found[0]["data"], found[0]["data"]) if found else DATA.get(dataset, dataset)
     count = f"{found[0]['test_images']:,} test images of " if found else ""
-    header = ("network", "no noise", *paper.NOISE_LEVELS[1:])
+    header = ("m", "no noise", *paper.NOISE_LEVELS[1:])
     note = (
         f"Test accuracy in percent. Ours: {count}{where}; "
         f"mean ± standard deviation over {len(SEEDS)} "
