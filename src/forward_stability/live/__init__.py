@@ -2,8 +2,8 @@
 
 ``engine.js`` evaluates what :mod:`~forward_stability.export` writes, and ``noise.js`` draws the
 noise that :func:`forward_stability.data.seeded_normal` draws; ``worker.js`` runs both beside the
-page. An explorer is one more file, which defines ``explore(root, spec, files)``. The same ES module
-serves two hosts: an anywidget in a kernel, and a few lines of script on a page. Chapters 12 and 14.
+page. An explorer is one more file, whose ``build`` fills its element. The same ES module serves two
+hosts: an anywidget in a kernel, and a few lines of script on a page. Chapters 12 and 14.
 """
 
 import base64

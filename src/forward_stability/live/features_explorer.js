@@ -1,8 +1,5 @@
 // The explorer of chapter 12: a picture on its way through networks, layer by layer and channel by
 // channel.
-//
-// spec: {networks: [name of a file], images: [{name, label}], note}; files: the exported networks,
-// and "images", 8 bits a number. A label is the index of a class, or null.
 
 const COLUMNS = 8; // channels side by side
 const KINDS = { symmetric: "residual" }; // what the reader calls a kind of layer
@@ -82,25 +79,8 @@ class View {
   }
 }
 
-/** Builds the explorer in `root`; returns what ends it. */
-function explore(root, spec, files) {
-  const engines = spec.networks.map((name) => new Engine(bytes(files[name])));
-  const message = element("p", { class: "fs-message", role: "alert" });
-  root.append(message);
-  const fail = (error) => (message.textContent = error.message);
-  Promise.all(engines.map((engine) => engine.header))
-    .then((headers) => build(root, spec, files, engines, headers, fail))
-    .catch(fail);
-  return () => engines.forEach((engine) => engine.close());
-}
-
-function build(root, spec, files, engines, headers, fail) {
+function build({ root, note, images, engines, headers, fail }) {
   const { shape, layers, stages } = headers[0];
-  const size = shape.reduce((a, b) => a * b);
-  const stored = new Uint8Array(bytes(files.images));
-  const images = spec.images.map(({ name, label }, i) => ({
-    name, label, data: Float64Array.from(stored.subarray(i * size, (i + 1) * size), (z) => z / 255),
-  }));
   const state = { image: 0, layer: 1, channel: 0, opened: undefined };
 
   const range = (most) => element("input", { type: "range", min: 0, max: most, value: 0, autocomplete: "off" });
@@ -119,7 +99,7 @@ function build(root, spec, files, engines, headers, fail) {
       element("figure", { class: "fs-picture" }, canvas),
       element("div", { class: "fs-controls" }, labelled("Image", picture), ...levels)),
     element("div", { class: "fs-panels" }, ...views.map((view) => view.root)),
-    element("p", { class: "fs-note" }, spec.note), status);
+    element("p", { class: "fs-note" }, note), status);
 
   /** Another image. The views change together, when all networks have answered. */
   async function open(index) {

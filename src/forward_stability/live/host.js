@@ -77,6 +77,7 @@ function softmax(scores) {
 /** Marks the root as dark where the host writes in a light colour, now and when that changes. */
 function followTheme(root) {
   const look = () => {
+    if (!root.isConnected) return; // JupyterLab puts an element into its page later
     const [red, green, blue] = getComputedStyle(root.parentElement).color.match(/[\d.]+/g);
     root.toggleAttribute("data-dark", 0.3 * red + 0.6 * green + 0.1 * blue > 128);
   };
@@ -85,9 +86,11 @@ function followTheme(root) {
     observer.observe(part, { attributes: true });
   const scheme = matchMedia("(prefers-color-scheme: dark)");
   scheme.addEventListener("change", look);
-  look();
+  const placed = new ResizeObserver(look);
+  placed.observe(root);
   return () => {
     observer.disconnect();
+    placed.disconnect();
     scheme.removeEventListener("change", look);
   };
 }
@@ -101,8 +104,8 @@ function draw(canvas, image, [channels, height, width]) {
       pixels.data[4 * at + c] = Math.round(255 * image[(c % channels) * count + at]);
     pixels.data[4 * at + 3] = 255;
   }
-  canvas.width = width;
-  canvas.height = height;
+  if (canvas.width !== width) canvas.width = width;
+  if (canvas.height !== height) canvas.height = height;
   canvas.getContext("2d").putImageData(pixels, 0, 0);
 }
 
@@ -146,10 +149,37 @@ async function readPicture(file, [channels, height, width]) {
   return image;
 }
 
+/**
+ * Starts an explorer in `root`, which the `build` of its file fills once the networks are open.
+ * Returns what ends it.
+ *
+ * spec: {networks: [name of a file], images: [{name, label}], note}; files: the exported networks,
+ * and "images", 8 bits a number. A label is the index of a class, or null.
+ */
+function explore(root, { networks, images, note }, files) {
+  const engines = networks.map((name) => new Engine(bytes(files[name])));
+  const message = element("p", { class: "fs-message", role: "alert" });
+  root.append(message);
+  const fail = (error) => (message.textContent = error.message);
+  const start = (headers) => {
+    const stored = new Uint8Array(bytes(files.images));
+    const size = stored.length / images.length;
+    const values = (i) => stored.subarray(i * size, (i + 1) * size);
+    const opened = images.map(({ name, label }, i) => ({
+      name, label, data: Float64Array.from(values(i), (z) => z / 255),
+    }));
+    build({ root, note, images: opened, engines, headers, message, fail });
+  };
+  Promise.all(engines.map((engine) => engine.header)).then(start).catch(fail);
+  return () => engines.forEach((engine) => engine.close());
+}
+
 /** What an anywidget host, or the script on a page, calls; returns what ends the explorer. */
 export default {
   render({ model, el }) {
-    const root = element("div", { class: "fs-live" });
+    // JupyterLab takes arrows and letters for its commands, if they come up to it.
+    const keep = (event) => event.ctrlKey || event.metaKey || event.stopPropagation();
+    const root = element("div", { class: "fs-live", onkeydown: keep });
     el.append(root);
     const unfollow = followTheme(root);
     const end = explore(root, model.get("spec"), model.get("files"));

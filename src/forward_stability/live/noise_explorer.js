@@ -1,11 +1,8 @@
 // The explorer of chapter 14: an image, a noise and its level, and what networks make of it.
-//
-// spec: {networks: [name of a file], images: [{name, label}], note}; files: the exported networks,
-// and "images", 8 bits a number. A label is the index of a class, or null.
 
 const KINDS = [
   { name: "unstructured: grain (σ)", symbol: "σ", most: 0.2, step: 0.002 },
-  { name: "structured: a second picture (ε)", symbol: "ε", most: 1, step: 0.01 },
+  { name: "structured: ghost (ε)", symbol: "ε", most: 1, step: 0.01 },
 ];
 const QUIET = 250; // milliseconds without a move of the slider, after which the page searches
 const STEPS = 50; // of the search for the level at which the answer changes first
@@ -34,7 +31,7 @@ class Panel {
       const row = element("tr", {}, element("th", { scope: "row" }, name), track, value);
       return { row, bar, value };
     });
-    this.verdict = element("p", { class: "fs-verdict" });
+    this.verdict = element("strong");
     this.margin = element("p", { class: "fs-margin" });
     this.turning = element("p", { class: "fs-turning" });
     this.stages = header.stages.map((stage) => {
@@ -49,7 +46,7 @@ class Panel {
         class: "fs-panel", role: "group", "aria-label": header.name, "data-variant": header.variant,
       },
       element("p", { class: "fs-name" }, header.name),
-      this.verdict,
+      element("p", { class: "fs-verdict" }, this.verdict),
       element(
         "table", { class: "fs-bars" },
         element("caption", { class: "fs-hidden" }, `Probabilities of ${header.name}`),
@@ -95,7 +92,7 @@ class Panel {
     const verdict = label === null ? "" : best === label ? ", right" : ", wrong";
     this.answer = `${this.header.classes[best]}, ${percent(probabilities[best])}${verdict}`;
     const second = Math.max(...scores.filter((_z, k) => k !== best));
-    this.verdict.replaceChildren(element("strong", {}, this.answer));
+    this.verdict.textContent = this.answer;
     this.margin.textContent = `Margin of the score: ${short(scores[best] - second)}`;
     distances.forEach((distance, i) => {
       this.stages[i].moved.textContent = short(distance);
@@ -134,25 +131,8 @@ class Panel {
   }
 }
 
-/** Builds the explorer in `root`; returns what ends it. */
-function explore(root, spec, files) {
-  const engines = spec.networks.map((name) => new Engine(bytes(files[name])));
-  const message = element("p", { class: "fs-message", role: "alert" });
-  root.append(message);
-  const fail = (error) => (message.textContent = error.message);
-  Promise.all(engines.map((engine) => engine.header))
-    .then((headers) => build(root, spec, files, engines, headers, message))
-    .catch(fail);
-  return () => engines.forEach((engine) => engine.close());
-}
-
-function build(root, spec, files, engines, headers, message) {
+function build({ root, note, images, engines, headers, message, fail }) {
   const { shape } = headers[0];
-  const size = shape.reduce((a, b) => a * b);
-  const stored = new Uint8Array(bytes(files.images));
-  const images = spec.images.map(({ name, label }, i) => ({
-    name, label, data: Float64Array.from(stored.subarray(i * size, (i + 1) * size), (z) => z / 255),
-  }));
   const panels = engines.map((engine, i) => new Panel(engine, headers[i]));
   const state = { image: 0, kind: 0, ghost: images.length > 1 ? 1 : 0, seed: 0, scene: undefined };
 
@@ -176,7 +156,6 @@ function build(root, spec, files, engines, headers, message) {
   const seedControl = element("div", { class: "fs-control fs-again" }, again, seed);
   const level = labelled("Level", slider, reading);
   level.classList.add("fs-level");
-  const note = element("p", { class: "fs-note" }, spec.note);
   root.append(
     element(
       "div", { class: "fs-top" },
@@ -186,14 +165,13 @@ function build(root, spec, files, engines, headers, message) {
         labelled("Image", picture, own), labelled("Noise", kind), ghostControl, seedControl, level,
         message)),
     element("div", { class: "fs-panels" }, ...panels.map((panel) => panel.root)),
-    note, status);
+    element("p", { class: "fs-note" }, note), status);
 
   let moved = 0; // when the slider was moved last
   const quiet = async () => {
     for (let rest; (rest = moved + QUIET - performance.now()) > 0; )
       await new Promise((resolve) => setTimeout(resolve, rest));
   };
-  const fail = (error) => (message.textContent = error.message);
 
   /** Another image, kind of noise, second picture or seed. */
   function pick(change) {
