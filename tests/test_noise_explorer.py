@@ -1,4 +1,4 @@
-"""The noise explorer in the browser, from a file and in JupyterLab: its numbers are PyTorch's."""
+"""The noise explorer in the browser, from a file: its numbers are PyTorch's."""
 
 import re
 from collections.abc import Iterator
@@ -101,8 +101,8 @@ def choose(explorer: Locator, label: str, option: int) -> None:
     explorer.get_by_label(label, exact=True).select_option(index=option)
 
 
-def slide(explorer: Locator, position: int) -> None:
-    slider = explorer.get_by_role("slider", name="Level")
+def slide(explorer: Locator, position: int, name: str = "Level") -> None:
+    slider = explorer.get_by_role("slider", name=name)
     slider.focus()
     explorer.page.keyboard.press("Home")
     for _ in range(position):
