@@ -6,7 +6,7 @@ bin := .venv/bin
 ready := .venv/.ready
 site := _build/html/index.html
 
-.PHONY: book test lab serve notebooks clean
+.PHONY: book test pdf lab serve notebooks clean
 
 book: $(ready)
 	$(bin)/jupyter-book build . -W -n --keep-going
@@ -17,6 +17,10 @@ test: book
 	$(bin)/ruff format --check .
 	$(bin)/pyright
 	$(bin)/pytest
+
+# The book on paper, _build/pdf/book.pdf; it takes a Chromium or Chrome.
+pdf: book
+	$(bin)/python tools/pdf.py
 
 lab: $(ready)
 	$(bin)/jupyter lab book
