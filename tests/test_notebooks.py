@@ -9,7 +9,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = sorted((ROOT / "book").glob("*.ipynb"))
-NUMBERED = [path for path in CHAPTERS if re.match(r"(?!00|14)\d", path.stem)]
+NUMBERED = [path for path in CHAPTERS if re.match(r"(?!00)\d", path.stem)]
 LARGEST = 1_000_000  # bytes of a notebook with its outputs
 INSTALL = """\
 try:
