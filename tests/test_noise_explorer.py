@@ -401,6 +401,7 @@ def test_images_where_the_data_set_is_missing(tmp_path, monkeypatch):
 
 def test_on_the_page_of_the_book(browser: Browser, networks: list[Network]):
     page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(4 * PATIENCE)
     with serve() as address:
         open_page(page, f"{address}/book/14_corrupted_images.html")
         explorer = page.locator(".fs-live").first
