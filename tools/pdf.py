@@ -39,6 +39,7 @@ img, .bd-content div.cell_output :is(img, .explore img) {
   height: auto; max-height: 150mm; max-width: min(100%, 120mm); object-fit: contain; }
 /* what scrolls is not broken between pages; but MathJax hides parts of long brackets */
 .bd-content :not(mjx-container, mjx-container *) { overflow: visible !important; }
+.bd-content :is(div.highlight, div[class*=highlight-]) { break-inside: auto; display: block; }
 .bd-content pre {
   break-inside: auto; font-size: 0.8rem; overflow-wrap: anywhere; white-space: pre-wrap; }
 a.headerlink { display: none; }
