@@ -77,7 +77,8 @@ def measure(config: Config, dataset: Dataset, free: type | None, images: int) ->
         if free and isinstance(layer, free):
             for module in layer.modules():
                 if parametrize.is_parametrized(module, "weight"):
-                    module.parametrizations["weight"][0].radius = 1e6  # an infinite one has no gradient
+                    # Not infinity, whose quotient has no gradient.
+                    module.parametrizations["weight"][0].radius = 1e6
     losses = [trainer.step(step) for step in range(config.steps)]
     seconds = time.perf_counter() - start
     chosen = torch.randperm(len(dataset.test_labels), generator=generator(0, "certify", 0))
