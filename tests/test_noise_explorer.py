@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from browser import find_barriers, open_page, serve
+from browser import find_barriers, open_page, serve, set_colours
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
@@ -333,10 +333,7 @@ def test_a_screen_reader_hears_the_answers(digits: Locator):
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_axe_finds_nothing(page: Page, dark: bool):
-    colours = ("#14181e", "#ced6dd") if dark else ("#ffffff", "#222832")
-    page.evaluate(
-        "([b, c]) => { Object.assign(document.body.style, {background: b, color: c}) }", colours
-    )
+    set_colours(page, dark)
     roots = page.locator(".fs-live" + ("[data-dark]" if dark else ":not([data-dark])"))
     expect(roots).to_have_count(3)
     assert find_barriers(page, ".fs-live") == []

@@ -67,6 +67,14 @@ def open_page(page: Page, address: str) -> None:
     page.evaluate("window.MathJax ? window.MathJax.startup.promise.then(() => true) : true")
 
 
+def set_colours(page: Page, dark: bool) -> None:
+    """Give a page without a style sheet the colours of the book, as they are in the dark or not."""
+    colours = ("#14181e", "#ced6dd") if dark else ("#ffffff", "#222832")
+    page.evaluate(
+        "([b, c]) => { Object.assign(document.body.style, {background: b, color: c}) }", colours
+    )
+
+
 def find_barriers(
     page: Page,
     within: str = "html",
