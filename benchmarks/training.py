@@ -5,23 +5,27 @@
 Every loop trains the same network from the same initial weights with the protocol of Sect. 4. The
 loops are interleaved block by block, since a shared machine is slow at times; a step takes the
 mean of a block, and the best block counts. The loss of the last block stands beside it, so that
-speed is not bought with accuracy. Below, several runs at once on the one device, each in a process
-with one thread: how many training steps they take together.
+speed is not bought with accuracy. Below, several runs at once on the one device, as a sweep makes
+them: in processes with one thread each on the CPU, in threads of one process on a GPU. How many
+training steps do they take together?
 
 common    a DataLoader with two worker processes, torchvision's transforms image by image, periodic
           padding by F.pad(mode="circular"), the default memory layout, the loss read every step
 plain     the same, with the images cropped and flipped on the device
-ours      what `forward-stability train` does; "eager" is without CUDA graphs
+ours      what `forward-stability train` does; on a GPU also without compiled layers ("graph"), and
+          without a CUDA graph, too ("eager")
 
 Two yardsticks: the operations of the convolutions at the speed of a large matrix product in float32
-on this machine; and the tensors that the backward pass needs in float32, each of which (and its
-gradient) is written once and read once, at the speed of a large copy. Caches hold some of them, so
-that a loop can be faster than the second.
+on this machine (TF32 on a GPU, as in the convolutions); and the tensors that the backward pass
+needs in float32, each of which (and its gradient) is written once and read once, at the speed of a
+large copy. Caches hold some of them, so that a loop can be faster than the second.
 """
 
 import argparse
 import math
 import multiprocessing
+import queue
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -42,7 +46,7 @@ from forward_stability.data import PAD, Dataset, augment, load_dataset, scale
 from forward_stability.models import VARIANTS, project_
 from forward_stability.runs import environment
 from forward_stability.storage import write_json
-from forward_stability.training import Trainer, choose_device
+from forward_stability.training import COMPILE_FROM, Trainer, choose_device
 
 WARM_UP = 5
 """Steps of a block that are not timed: a DataLoader has prepared some while others ran."""
@@ -124,13 +128,13 @@ class Eager(Trainer):
 
 def loops(config: Config, device: str) -> dict[str, tuple[type[Trainer], Config]]:
     """The loops to compare: name, trainer and configuration."""
-    half = replace(config, precision="bfloat16")
+    half, short = replace(config, precision="bfloat16"), replace(config, steps=COMPILE_FROM - 1)
     result: dict[str, tuple[type[Trainer], Config]] = {
         "common": (Common, config),
         "plain": (Plain, config),
     }
     if device != "cpu":
-        result |= {"ours, float32, eager": (Eager, config)}
+        result |= {"ours, eager": (Eager, short), "ours, graph": (Trainer, short)}
     return result | {"ours, float32": (Trainer, config), "ours, bfloat16": (Trainer, half)}
 
 
@@ -180,7 +184,7 @@ def fastest(function: Callable[[], Any], device: str, repeat: int = 5) -> float:
 
 def yardsticks(config: Config, dataset: Dataset, device: str) -> dict[str, float]:
     """Operations and bytes of a step in float32, and the milliseconds each of them would take."""
-    trainer = Trainer(config, dataset, device)
+    trainer = Trainer(replace(config, steps=1), dataset, device)  # not compiled
     saved: dict[int, int] = {}
 
     def remember(x: Tensor) -> Tensor:
@@ -192,11 +196,12 @@ def yardsticks(config: Config, dataset: Dataset, device: str) -> dict[str, float
         torch.autograd.graph.saved_tensors_hooks(remember, lambda x: x),
     ):
         trainer._update(trainer.batch(0))
-    a = torch.rand(2048, 2048, device=device)
-    c = torch.rand(64 * 2**20 // 4, device=device)
+    n, size = (2048, 64 * 2**20) if device == "cpu" else (8192, 2**30)
+    a, c = torch.rand(n, n, device=device), torch.rand(size // 4, device=device)
     operations, traffic = counter.get_total_flops(), 4 * sum(saved.values())
-    speed = 2 * 2048**3 / fastest(lambda: a @ a, device)
-    bandwidth = 2 * 64 * 2**20 / fastest(c.clone, device)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32
+    speed = 2 * n**3 / fastest(lambda: a @ a, device)
+    bandwidth = 2 * size / fastest(lambda: c.clone(), device)
     return {
         "operations": operations,
         "bytes": traffic,
@@ -207,32 +212,40 @@ def yardsticks(config: Config, dataset: Dataset, device: str) -> dict[str, float
     }
 
 
-def work(config: Config, dataset: str, device: str, steps: int, barrier: Any, seconds: Any) -> None:
+def work(
+    config: Config, dataset: Dataset, device: str, steps: int, barrier: Any, seconds: Any
+) -> None:
     """One of several runs at once."""
-    torch.set_num_threads(1)
-    trainer = Trainer(config, load_dataset(dataset, progress=False), device)
-    for step in range(WARM_UP):
-        trainer.step(step)
-    wait(device)
-    barrier.wait()
-    begin = time.perf_counter()
-    for step in range(steps):
-        trainer.step(WARM_UP + step)
-    wait(device)
-    seconds.put(time.perf_counter() - begin)
+    gpu = device != "cpu"
+    if not gpu:
+        torch.set_num_threads(1)
+    with torch.cuda.stream(torch.cuda.Stream() if gpu else None):
+        trainer = Trainer(config, dataset, device)
+        for step in range(WARM_UP):
+            loss = trainer.step(step)
+        loss.item()  # the device has done it; the other threads may still be recording
+        barrier.wait()
+        begin = time.perf_counter()
+        for step in range(steps):
+            loss = trainer.step(WARM_UP + step)
+        loss.item()
+        seconds.put(time.perf_counter() - begin)
 
 
-def together(config: Config, device: str, count: int, steps: int) -> float:
+def together(config: Config, dataset: Dataset, device: str, count: int, steps: int) -> float:
     """The training steps that so many runs at once take together in a second."""
-    context = multiprocessing.get_context("spawn")
-    barrier, seconds = context.Barrier(count), context.Queue()
-    arguments = (config, config.dataset, device, steps, barrier, seconds)
-    processes = [context.Process(target=work, args=arguments) for _ in range(count)]
-    for process in processes:
-        process.start()
-    times = [seconds.get() for _ in processes]
-    for process in processes:
-        process.join()
+    if device == "cpu":
+        context = multiprocessing.get_context("spawn")
+        barrier, seconds, start = context.Barrier(count), context.Queue(), context.Process
+    else:
+        barrier, seconds, start = threading.Barrier(count), queue.Queue(), threading.Thread
+    arguments = (config, dataset, device, steps, barrier, seconds)
+    workers = [start(target=work, args=arguments) for _ in range(count)]
+    for worker in workers:
+        worker.start()
+    times = [seconds.get() for _ in workers]
+    for worker in workers:
+        worker.join()
     return sum(steps / t for t in times)
 
 
@@ -280,7 +293,7 @@ def main() -> None:
     config = Config("S", min(args.blocks), dataset=args.dataset).resolved(len(dataset.train_images))
     several = []
     for count in args.together:
-        speeds = [together(config, device, count, args.steps) for _ in range(args.repeat)]
+        speeds = [together(config, dataset, device, count, args.steps) for _ in range(args.repeat)]
         several.append({"runs": count, "steps_a_second": max(speeds)})
         print(f"{count} runs of ResNet-S, m = {config.blocks}, at once: {max(speeds):.2f} steps/s")
     if args.out:

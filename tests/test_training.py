@@ -167,10 +167,21 @@ def common_step(network, optimiser, rate, images, labels):
     return loss.item()
 
 
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_GPU)])
+@pytest.mark.parametrize(
+    ("device", "compiled"),
+    [
+        ("cpu", False),
+        pytest.param("cuda", False, marks=NEEDS_GPU),
+        pytest.param("cuda", True, marks=NEEDS_GPU),
+    ],
+)
 @pytest.mark.parametrize("variant", ["D", "S", "original"])
-def test_the_fast_loop_takes_the_steps_of_the_common_one(config, variant, device):
+def test_the_fast_loop_takes_the_steps_of_the_common_one(
+    config, variant, device, compiled, monkeypatch
+):
     """Same images, same losses to rounding, over ten steps with batches of two sizes."""
+    monkeypatch.setattr(training, "COMPILE_FROM", 0 if compiled else 10**9)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     config = replace(config, variant=variant, width=4, learning_rate=0.05).resolved(10)
     dataset = load_dataset(config.dataset)
     trainer = training.Trainer(config, dataset, device)

@@ -8,13 +8,15 @@ was not.
 What makes the loop fast, with the same experiment: the data set lies on the device as bytes;
 images are cropped and flipped there; features lie in memory with their channels side by side
 (``channels_last``), which periodic padding keeps; between two evaluations the host waits for
-nothing; on a GPU the whole step is one CUDA graph.
+nothing; on a GPU the whole step is one CUDA graph, whose layers are compiled in a long training.
 """
 
 import hashlib
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from math import sqrt
 from pathlib import Path
@@ -34,6 +36,9 @@ from forward_stability.models import Network, PeriodicConv2d, ResidualD, project
 from forward_stability.runs import Run, environment
 from forward_stability.spectral import trained_weight
 from forward_stability.storage import write_json
+
+COMPILE_FROM = 20_000
+"""The steps of a training from which compiling its layers on a GPU pays. Chapter 13."""
 
 
 def generator(seed: int, purpose: str, index: int) -> torch.Generator:
@@ -154,12 +159,31 @@ def margin_loss(y: Tensor, labels: Tensor, temperature: float, margin: float) ->
     return F.cross_entropy(y / temperature, labels)
 
 
+_PREPARING = threading.Lock()
+
+
+@contextmanager
+def preparing() -> Iterator[None]:
+    """One thread at a time, and cuDNN measures which algorithm is fastest.
+
+    For whatever is not the replay of a graph: measuring frees memory, and must not while another
+    thread records.
+    """
+    with _PREPARING:
+        before, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, True
+        try:
+            yield
+        finally:
+            torch.backends.cudnn.benchmark = before
+
+
 class Graphed:
     """A function of one tensor as a CUDA graph: launched as a whole instead of kernel by kernel.
 
     The first :data:`WARM_UP` calls with each shape are plain ones, in which libraries choose their
     algorithms; then the kernels are recorded, and replayed from there on. The function must not
-    wait for the device, and keeps its results by writing to tensors that stay.
+    wait for the device, and keeps its results by writing to tensors that stay. Several threads
+    may each have their own.
 
     Args:
         function: from a tensor on a GPU to a tensor.
@@ -175,23 +199,30 @@ class Graphed:
         self.graphs: dict[torch.Size, tuple[torch.cuda.CUDAGraph, Tensor, Tensor]] = {}
 
     def __call__(self, x: Tensor) -> Tensor:
-        if self.calls[x.shape] < self.WARM_UP:
-            self.calls[x.shape] += 1
-            stream = torch.cuda.Stream()
-            stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(stream):
-                result = self.function(x)
-            torch.cuda.current_stream().wait_stream(stream)
-            return result
         if x.shape not in self.graphs:
-            graph, given = torch.cuda.CUDAGraph(), x.clone()
-            with torch.cuda.graph(graph):
-                result = self.function(given)
-            self.graphs[x.shape] = graph, given, result
+            with preparing():
+                if self.calls[x.shape] < self.WARM_UP:
+                    return self._warm_up(x)
+                self._record(x)
         graph, given, result = self.graphs[x.shape]
         given.copy_(x)
         graph.replay()
         return result.clone()
+
+    def _warm_up(self, x: Tensor) -> Tensor:
+        self.calls[x.shape] += 1
+        here, stream = torch.cuda.current_stream(), torch.cuda.Stream()
+        stream.wait_stream(here)
+        with torch.cuda.stream(stream):
+            result = self.function(x)
+        here.wait_stream(stream)
+        return result
+
+    def _record(self, x: Tensor) -> None:
+        graph, given = torch.cuda.CUDAGraph(), x.clone()
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            result = self.function(given)
+        self.graphs[x.shape] = graph, given, result
 
 
 class Trainer:
@@ -211,7 +242,12 @@ class Trainer:
         network = new_network(config, dataset).to(device)
         height, width = dataset.train_images.shape[2:]
         self.scale = score_scale(config, network, (height, width))
-        self.network = network.to(memory_format=torch.channels_last).train()
+        gpu = device.startswith("cuda")
+        self.layout = torch.channels_last
+        self.network = network.to(memory_format=self.layout).train()
+        self.layers: list[nn.Module] = list(self.network.layers)
+        if gpu and config.steps >= COMPILE_FROM and config.constraint == "none":
+            self.layers = [torch.compile(layer, dynamic=False) for layer in self.layers]  # type: ignore
         self.learning_rate = torch.zeros((), device=device)  # a tensor: graphs read it anew
         self.optimiser = torch.optim.SGD(
             parameter_groups(self.network, config.alpha),
@@ -221,7 +257,7 @@ class Trainer:
         )
         self.optimiser.register_step_post_hook(lambda *_: project_(self.network))
         self.batches = -(-len(self.images) // config.batch_size)
-        self.update = Graphed(self._update) if device.startswith("cuda") else self._update
+        self.update = Graphed(self._update) if gpu else self._update
         self.draw = lru_cache(maxsize=1)(self._draw)
 
     def _draw(self, epoch: int) -> Tensor:
@@ -242,6 +278,18 @@ class Trainer:
         start = part * self.config.batch_size
         return self.draw(epoch)[start : start + self.config.batch_size]
 
+    def scores(self, images: Tensor) -> Tensor:
+        """The scores of the network, by its compiled layers if there are any.
+
+        An epoch's last mini-batch may be smaller: it does without, since each size is compiled
+        anew.
+        """
+        whole = len(images) == self.config.batch_size
+        x = self.network.centred(images).contiguous(memory_format=self.layout)
+        for layer in self.layers if whole else self.network.layers:
+            x = layer(x)
+        return x
+
     def _update(self, batch: Tensor) -> Tensor:
         index, shifts, flips = batch[:, 0], batch[:, 1:3], batch[:, 3].bool()
         images = augment(scale(self.images[index]), self.border, shifts, flips)
@@ -252,7 +300,7 @@ class Trainer:
             cache_enabled=False,  # each weight is used once, and graphs must not share casts
         )
         with autocast, parametrize.cached():
-            scores = self.network(images)
+            scores = self.scores(images)
         temperature, margin = self.config.temperature, self.config.margin
         y = scores.float() / self.scale
         loss = margin_loss(y, self.labels[index], temperature, margin)
@@ -265,6 +313,13 @@ class Trainer:
         """One step of the optimiser; returns the mean cross-entropy of the mini-batch."""
         self.learning_rate.fill_(learning_rate(self.config, step))
         return self.update(self.batch(step))
+
+    def evaluate(self, images: Tensor) -> Tensor:
+        """The scores of test images, see :func:`predict`; a GPU takes more of them at a time."""
+        if self.device == "cpu":
+            return predict(self.network, images)
+        with preparing():
+            return predict(self.network, images, batch_size=1000)
 
     def state(self) -> dict[str, Tensor]:
         """Weights, statistics and momenta: all that the next step depends on."""
@@ -308,8 +363,16 @@ def train(config: Config, folder: Path, *, device: str = "auto", progress: bool 
     dataset = load_dataset(config.dataset, progress=progress)
     config = config.resolved(len(dataset.train_images))
     run = Run.create(folder, config, dataset, device)
-    if run.done:
-        return run
+    if not run.done:
+        gpu = device.startswith("cuda")
+        # On a stream of its own, so that trainings in several threads share a GPU.
+        with torch.cuda.stream(torch.cuda.Stream() if gpu else None):
+            _train(run, config, dataset, device, progress)
+    return run
+
+
+def _train(run: Run, config: Config, dataset: Dataset, device: str, progress: bool) -> None:
+    """Train what is left of a run."""
     trainer = Trainer(config, dataset, device)
     first, history = 0, []
     if (found := run.load_checkpoint()) is not None:
@@ -336,7 +399,7 @@ def train(config: Config, folder: Path, *, device: str = "auto", progress: bool 
             raise InputError(
                 f"training diverged before step {done} (loss {loss}): lower the learning rate"
             )
-        scores = predict(trainer.network, dataset.test_images)
+        scores = trainer.evaluate(dataset.test_images)
         entry = {
             "step": done,
             "epoch": round(done / trainer.batches, 4),
@@ -354,6 +417,5 @@ def train(config: Config, folder: Path, *, device: str = "auto", progress: bool 
     last = history[-1]
     result = {key: last[key] for key in ("step", "loss", "test_accuracy", "seconds")}
     info = run.info | {"environment": environment(device), "result": result}
-    write_json(folder / "run.json", info)
+    write_json(run.folder / "run.json", info)
     run.finish(plain_weights(trainer.network))
-    return run
