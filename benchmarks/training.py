@@ -5,9 +5,8 @@
 Every loop trains the same network from the same initial weights with the protocol of Sect. 4. The
 loops are interleaved block by block, since a shared machine is slow at times; a step takes the
 mean of a block, and the best block counts. The loss of the last block stands beside it, so that
-speed is not bought with accuracy. Below, several runs at once on the one device, as a sweep makes
-them: in processes with one thread each on the CPU, in threads of one process on a GPU. How many
-training steps do they take together?
+speed is not bought with accuracy. Below, several runs at once on the one device, each in a process
+with one thread: how many training steps they take together.
 
 common    a DataLoader with two worker processes, torchvision's transforms image by image, periodic
           padding by F.pad(mode="circular"), the default memory layout, the loss read every step
@@ -24,8 +23,6 @@ large copy. Caches hold some of them, so that a loop can be faster than the seco
 import argparse
 import math
 import multiprocessing
-import queue
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -212,40 +209,32 @@ def yardsticks(config: Config, dataset: Dataset, device: str) -> dict[str, float
     }
 
 
-def work(
-    config: Config, dataset: Dataset, device: str, steps: int, barrier: Any, seconds: Any
-) -> None:
+def work(config: Config, dataset: str, device: str, steps: int, barrier: Any, seconds: Any) -> None:
     """One of several runs at once."""
-    gpu = device != "cpu"
-    if not gpu:
-        torch.set_num_threads(1)
-    with torch.cuda.stream(torch.cuda.Stream() if gpu else None):
-        trainer = Trainer(config, dataset, device)
-        for step in range(WARM_UP):
-            loss = trainer.step(step)
-        loss.item()  # the device has done it; the other threads may still be recording
-        barrier.wait()
-        begin = time.perf_counter()
-        for step in range(steps):
-            loss = trainer.step(WARM_UP + step)
-        loss.item()
-        seconds.put(time.perf_counter() - begin)
+    torch.set_num_threads(1)
+    trainer = Trainer(config, load_dataset(dataset, progress=False), device)
+    for step in range(WARM_UP):
+        trainer.step(step)
+    wait(device)
+    barrier.wait()
+    begin = time.perf_counter()
+    for step in range(steps):
+        trainer.step(WARM_UP + step)
+    wait(device)
+    seconds.put(time.perf_counter() - begin)
 
 
-def together(config: Config, dataset: Dataset, device: str, count: int, steps: int) -> float:
+def together(config: Config, device: str, count: int, steps: int) -> float:
     """The training steps that so many runs at once take together in a second."""
-    if device == "cpu":
-        context = multiprocessing.get_context("spawn")
-        barrier, seconds, start = context.Barrier(count), context.Queue(), context.Process
-    else:
-        barrier, seconds, start = threading.Barrier(count), queue.Queue(), threading.Thread
-    arguments = (config, dataset, device, steps, barrier, seconds)
-    workers = [start(target=work, args=arguments) for _ in range(count)]
-    for worker in workers:
-        worker.start()
-    times = [seconds.get() for _ in workers]
-    for worker in workers:
-        worker.join()
+    context = multiprocessing.get_context("spawn")
+    barrier, seconds = context.Barrier(count), context.Queue()
+    arguments = (config, config.dataset, device, steps, barrier, seconds)
+    processes = [context.Process(target=work, args=arguments) for _ in range(count)]
+    for process in processes:
+        process.start()
+    times = [seconds.get() for _ in processes]
+    for process in processes:
+        process.join()
     return sum(steps / t for t in times)
 
 
@@ -293,7 +282,7 @@ def main() -> None:
     config = Config("S", min(args.blocks), dataset=args.dataset).resolved(len(dataset.train_images))
     several = []
     for count in args.together:
-        speeds = [together(config, dataset, device, count, args.steps) for _ in range(args.repeat)]
+        speeds = [together(config, device, count, args.steps) for _ in range(args.repeat)]
         several.append({"runs": count, "steps_a_second": max(speeds)})
         print(f"{count} runs of ResNet-S, m = {config.blocks}, at once: {max(speeds):.2f} steps/s")
     if args.out:

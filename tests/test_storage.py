@@ -2,6 +2,7 @@
 
 import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -29,6 +30,14 @@ def test_tensors_and_metadata_come_back(tmp_path):
     assert tensors.keys() == TENSORS.keys()
     assert all(torch.equal(tensors[k], TENSORS[k]) for k in TENSORS)
     assert os.listdir(path.parent) == ["x.safetensors"]
+
+
+def test_threads_that_write_one_file_do_not_disturb_each_other(tmp_path):
+    path, content = tmp_path / "x", bytes(100_000)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: storage.write_bytes(path, content), range(64)))
+    assert path.read_bytes() == content
+    assert os.listdir(tmp_path) == ["x"]
 
 
 def test_checksum_sees_names_shapes_types_and_values():

@@ -77,6 +77,7 @@ def measure(run: Run, step: int = 1) -> dict[str, Any]:
     return {
         "variant": run.config.variant,
         "blocks": run.config.blocks,
+        "steps": run.config.steps,
         "data": run.data_name,
         "fingerprint": dataset.fingerprint,
         "test_images": len(tested),
@@ -105,13 +106,14 @@ def read(path: Path | None = None) -> dict[str, Any]:
     return read_json(path or results_root() / FILENAME)
 
 
-def find(entries: Mapping[str, Any], variant: str, blocks: int, dataset: str) -> Any | None:
-    """The entry of a network on a data set or on its re-encoding, or None."""
+def find(entries: Mapping[str, Any], variant: str, blocks: int, dataset: str) -> list[Any]:
+    """The entries of a network on a data set or on its re-encoding, the longest training last."""
+    found = []
     for entry in entries.values():
         same = (entry["variant"], entry["blocks"]) == (variant, blocks)
         if same and entry["data"].removesuffix("-jpeg") == dataset:
-            return entry
-    return None
+            found.append(entry)
+    return sorted(found, key=lambda entry: entry["steps"])
 
 
 def spread(fractions: list[float]) -> str:
@@ -130,12 +132,12 @@ def noise_table(entries: Mapping[str, Any], dataset: str = "cifar10") -> Table:
         for m in printed or [3]:
             if m in printed:
                 rows.append((f"m = {m}\npaper", *(f"{value:.2f}" for value in printed[m])))
-            entry = find(entries, variant, m, dataset)
-            if entry is None:
-                rows.append((f"m = {m}\nours", "not run", "", "", "", ""))
-            else:
+            here = find(entries, variant, m, dataset)
+            for entry in here:
                 ours = (spread(entry["accuracy"][level]) for level in paper.NOISE_LEVELS)
-                rows.append((f"m = {m}\nours", *ours))
+                rows.append((f"m = {m}\nours, {entry['steps']:,} steps", *ours))
+            if not here:
+                rows.append((f"m = {m}\nours", "not run", "", "", "", ""))
         sections[name if printed else f"{name} (not in the paper's table)"] = rows
     found = [e for e in entries.values() if e["data"].removesuffix("-jpeg") == dataset]
     where = DATA.get(found[0]["data"], found[0]["data"]) if found else DATA.get(dataset, dataset)
@@ -150,12 +152,15 @@ def noise_table(entries: Mapping[str, Any], dataset: str = "cifar10") -> Table:
 
 
 def curves(entries: Mapping[str, Any], dataset: str, blocks: int = 3) -> Figure:
-    """Test accuracy against the level of the noise, with the spread; the paper's as crosses."""
+    """Test accuracy against the level of the noise, with the spread; the paper's as crosses.
+
+    Of several trainings of a network, the shortest is drawn with a solid line.
+    """
     fig, axes = figure(2, 1, height=5.6, sharey=True)
     for ax, symbol, label in zip(axes, "σε", ("unstructured", "structured"), strict=True):
         for variant, name in VARIANTS.items():
-            entry = find(entries, variant, blocks, dataset)
-            if entry is not None:
+            here = find(entries, variant, blocks, dataset)
+            for i, entry in enumerate(here):
                 found = {
                     level_of(k): v for k, v in entry["accuracy"].items() if k[0] in f"c{symbol}"
                 }
@@ -163,15 +168,16 @@ def curves(entries: Mapping[str, Any], dataset: str, blocks: int = 3) -> Figure:
                 low = [m - 100 * min(v) for m, v in zip(middle, found.values(), strict=True)]
                 high = [100 * max(v) - m for m, v in zip(middle, found.values(), strict=True)]
                 ax.errorbar(
-                    list(found), middle, [low, high], fmt="o-", capsize=3, color=COLOURS[name],
-                    label=name,
+                    list(found), middle, [low, high], fmt="s:" if i else "o-", capsize=3,
+                    color=COLOURS[name],
+                    label=name + (f", {entry['steps']:,} steps" if len(here) > 1 else ""),
                 )  # fmt: skip
             printed = paper.NOISE.get((variant, dataset), {}).get(blocks)
             if printed is not None:
                 points = dict(zip(paper.NOISE_LEVELS, printed, strict=True))
-                here = {level_of(k): v for k, v in points.items() if k[0] in f"c{symbol}"}
+                points = {level_of(k): v for k, v in points.items() if k[0] in f"c{symbol}"}
                 ax.plot(
-                    list(here), list(here.values()), "x--", ms=9, lw=1, color=COLOURS[name],
+                    list(points), list(points.values()), "x--", ms=9, lw=1, color=COLOURS[name],
                     label=f"{name}, paper",
                 )  # fmt: skip
         ax.set(ylim=(0, 100), xlabel=f"{label} noise, {symbol}", ylabel="accuracy (%)")

@@ -2,8 +2,7 @@
 
 A sweep is resumable: a run that is done is skipped, one that was stopped goes on. A run that fails,
 or whose process is killed, does not stop the others. On one machine the runs are shared out by
-joblib, in processes on the CPU and in threads on a GPU, where only the kernels of one process run
-side by side; on several by Dask, through joblib.
+joblib, on several by Dask, through joblib.
 """
 
 import itertools
@@ -24,7 +23,7 @@ from forward_stability.errors import InputError
 from forward_stability.ledger import IDENTITY
 from forward_stability.models import check_positive
 from forward_stability.runs import Run
-from forward_stability.training import choose_device, train
+from forward_stability.training import train
 
 
 @dataclass(frozen=True)
@@ -150,14 +149,14 @@ def run_sweep(sweep: Sweep, scheduler: str | None = None) -> Iterator[tuple[str,
     Args:
         sweep: what.
         scheduler: the address of a Dask scheduler, such as ``tcp://host:8786``, whose workers
-            train; they must see the folder ``out`` under the same path. Else this machine trains.
+            train; they must see the folder ``out`` under the same path. Else joblib's processes
+            on this machine train.
 
     Yields:
         the name of each run as it ends, and the reason if it failed.
 
     Raises:
-        InputError: if a scheduler is given and Dask is not installed, or a GPU is asked for and
-            there is none.
+        InputError: if a scheduler is given and Dask is not installed.
         OSError: if the scheduler does not answer.
     """
     out = sweep.out.resolve()
@@ -166,9 +165,7 @@ def run_sweep(sweep: Sweep, scheduler: str | None = None) -> Iterator[tuple[str,
     with ExitStack() as stack:
         lost: tuple[type[Exception], ...] = (BrokenExecutor,)
         backend: dict[str, Any] = {"backend": "loky", "inner_max_num_threads": sweep.threads}
-        if scheduler is None and choose_device(sweep.device) != "cpu":
-            backend = {"backend": "threading"}
-        elif scheduler is not None:
+        if scheduler is not None:
             distributed = _distributed()
             client = stack.enter_context(distributed.Client(scheduler, set_as_default=False))
             lost, backend = (distributed.KilledWorker,), {"backend": "dask", "client": client}
