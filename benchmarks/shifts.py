@@ -4,7 +4,8 @@
 
 Each test image is shifted along both diagonals of the augmentation by up to 4 pixels, over the
 border that augmentation pads with. A network whose convolutions are periodic joins opposite edges
-of an image; the border keeps them apart, and only 1 of 81 training images has none.
+of an image; the border keeps them apart, and only 1 of 81 training images has none. Beside it, the
+accuracy on as many training images as there are test images, drawn at random and left as they are.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from forward_stability.data import PAD, augment, load_dataset
 from forward_stability.errors import InputError
 from forward_stability.runs import Run, environment
 from forward_stability.storage import write_json
-from forward_stability.training import accuracy, choose_device, predict
+from forward_stability.training import accuracy, choose_device, generator, predict
 
 
 def main() -> None:
@@ -41,7 +42,13 @@ def main() -> None:
         for by in range(-PAD, PAD + 1):
             scores = predict(network, dataset.test_images, lambda x, by=by: shifted(x, by))
             accuracies[by] = accuracy(scores, dataset.test_labels)
-        rows.append({"run": run.folder.name, "accuracy": accuracies})
+        order = torch.randperm(len(dataset.train_images), generator=generator(0, "shifts", 0))
+        chosen = order[: len(dataset.test_images)]
+        known = accuracy(
+            predict(network, dataset.train_images[chosen]), dataset.train_labels[chosen]
+        )
+        rows.append({"run": run.folder.name, "accuracy": accuracies, "training_accuracy": known})
+        print(f"{run.folder.name}, training images: {known:.4f}")
         print(f"{run.folder.name}: " + "  ".join(f"{b:+d} {a:.4f}" for b, a in accuracies.items()))
     if args.out:
         names = " ".join(row["run"] for row in rows)

@@ -18,6 +18,8 @@ Two yardsticks: the operations of the convolutions at the speed of a large matri
 on this machine (TF32 on a GPU, as in the convolutions); and the tensors that the backward pass
 needs in float32, each of which (and its gradient) is written once and read once, at the speed of a
 large copy. Caches hold some of them, so that a loop can be faster than the second.
+
+With --profile FILE, in place of all this: the kernels of a step on a GPU, without compiled layers.
 """
 
 import argparse
@@ -43,7 +45,7 @@ from forward_stability.data import PAD, Dataset, augment, load_dataset, scale
 from forward_stability.models import VARIANTS, project_
 from forward_stability.runs import environment
 from forward_stability.storage import write_json
-from forward_stability.training import COMPILE_FROM, Trainer, choose_device
+from forward_stability.training import COMPILE_FROM, Trainer, choose_device, measuring
 
 WARM_UP = 5
 """Steps of a block that are not timed: a DataLoader has prepared some while others ran."""
@@ -209,6 +211,29 @@ def yardsticks(config: Config, dataset: Dataset, device: str) -> dict[str, float
     }
 
 
+def profile(config: Config, dataset: Dataset, device: str, steps: int = 4) -> list[dict]:
+    """The GPU kernels of a step, without compiled layers: name, calls and microseconds."""
+    trainer = Eager(replace(config, steps=1), dataset, device)
+    with measuring():
+        for step in range(WARM_UP):
+            trainer.step(step)
+        wait(device)
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profiler:
+            for step in range(steps):
+                trainer.step(WARM_UP + step)
+            wait(device)
+    kernels = [
+        {
+            "name": event.key[:140],
+            "calls": event.count / steps,
+            "microseconds": round(event.self_device_time_total / steps, 2),
+        }
+        for event in profiler.key_averages()
+        if event.self_device_time_total > 0  # the others are calls on the host
+    ]
+    return sorted(kernels, key=lambda kernel: -kernel["microseconds"])
+
+
 def work(config: Config, dataset: str, device: str, steps: int, barrier: Any, seconds: Any) -> None:
     """One of several runs at once."""
     torch.set_num_threads(1)
@@ -249,11 +274,26 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20, help="timed steps in a block")
     parser.add_argument("--together", type=int, nargs="*", default=[1, 2], help="runs at once")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--profile", type=Path, metavar="FILE")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     device = choose_device(args.device)
     dataset = load_dataset(args.dataset, progress=False)
     info = environment(device)
+    about = {"name": dataset.name, "fingerprint": dataset.fingerprint}
+    if args.profile:
+        variant, blocks = args.variants[0], args.blocks[0]
+        config = Config(variant, blocks, dataset=args.dataset).resolved(len(dataset.train_images))
+        command = f"python benchmarks/training.py --device {device} --variants {variant} "
+        content = {
+            "command": command + f"--blocks {blocks} --profile FILE",
+            "environment": info,
+            "dataset": about,
+            "variant": variant,
+            "blocks": blocks,
+            "kernels": profile(config, dataset, device),
+        }
+        return write_json(args.profile, content)
     print(f"{info['hardware']}, {args.threads} threads, PyTorch {info['torch']}, {dataset.name}")
     print(f"best of {args.repeat} blocks of {args.steps} steps, batch {Config().batch_size}\n")
     results = []
@@ -290,7 +330,7 @@ def main() -> None:
             args.out,
             {
                 "environment": info,
-                "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint},
+                "dataset": about,
                 "repeat": args.repeat,
                 "steps": args.steps,
                 "results": results,
