@@ -26,7 +26,7 @@ import argparse
 import math
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ class Pictures(torch.utils.data.Dataset):
         return self.transform(Image.fromarray(pixels)), int(self.labels[i])
 
 
-def forever(loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
+def forever(loader: DataLoader) -> Generator[tuple[Tensor, Tensor], None, None]:
     while True:
         yield from loader
 
@@ -157,6 +157,9 @@ def compare(config: Config, dataset: Dataset, device: str, blocks: int, steps: i
             wait(device)
             best[name] = min(best[name], (time.perf_counter() - begin) / steps)
             loss[name] = torch.stack(losses).mean().item()
+    for trainer in trainers.values():
+        if isinstance(trainer, Common):
+            trainer.batches_of_images.close()  # and its workers, before others are started
     return [
         {
             "loop": name,
@@ -329,6 +332,7 @@ def main() -> None:
         write_json(
             args.out,
             {
+                "command": f"python benchmarks/training.py --dataset {args.dataset}",
                 "environment": info,
                 "dataset": about,
                 "repeat": args.repeat,
