@@ -339,7 +339,7 @@ def test_what_is_missing_and_its_price():
     assert len(table.rows) == 20 + 1
     cost = 93_500 * tables.operations("D", 3)
     hours = SHORT.seconds * 93_500 / 5_865 / 3600  # at the speed of the short run
-    assert table.rows[0] == ("3", f"{cost / 1e15:,.1f}", f"{hours:,.0f}")
+    assert table.rows[0] == ("3", f"{cost / 1e15:,.1f}", f"{hours:,.1f}")
     assert "GPU in float32" in table.note
     assert len(tables.missing([ROW]).rows) == 19 + 1
     assert tables.missing([]).rows[0][2] == "–"

@@ -295,7 +295,7 @@ def missing(rows: Sequence[Row]) -> Table:
     best = max(speeds, key=lambda key: speeds[key], default=None)
 
     def hours(cost: float) -> str:
-        return f"{cost / speeds[best] / 3600:,.0f}" if best else "–"
+        return f"{cost / speeds[best] / 3600:,.1f}" if best else "–"
 
     for variant, dataset, m, cost in absent:
         section = sections.setdefault(f"{VARIANTS[variant]} on {DATA[dataset]}", [])
