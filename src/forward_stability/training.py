@@ -13,6 +13,7 @@ nothing; on a GPU the whole step is one CUDA graph, whose layers are compiled in
 
 import hashlib
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -163,10 +164,15 @@ def margin_loss(y: Tensor, labels: Tensor, temperature: float, margin: float) ->
 
 @contextmanager
 def measuring() -> Iterator[None]:
-    """cuDNN takes the algorithm that it has measured to be the fastest."""
+    """cuDNN takes the algorithm that it has measured to be the fastest.
+
+    And the compiler does not warn that the classifier multiplies in float32, not TF32.
+    """
     before, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, True
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "TensorFloat32 tensor cores")
+            yield
     finally:
         torch.backends.cudnn.benchmark = before
 
