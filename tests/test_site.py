@@ -141,7 +141,7 @@ def show_everything(page: Page) -> None:
     """Open what is collapsed, proofs and solutions, as a reader does."""
     page.evaluate("""() => {
         for (const e of document.querySelectorAll("details")) e.open = true;
-        for (const e of document.querySelectorAll(".toggle-hidden > .toggle-button")) e.click();
+        for (const e of document.querySelectorAll(".toggle-hidden button.toggle-button")) e.click();
     }""")
     expect(page.locator(".toggle-hidden")).to_have_count(0)
     page.wait_for_timeout(400)  # the theme takes 300 ms until it gives tab stops to what scrolls
