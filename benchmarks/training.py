@@ -5,8 +5,9 @@
 Every loop trains the same network from the same initial weights with the protocol of Sect. 4. The
 loops are interleaved block by block, since a shared machine is slow at times; a step takes the
 mean of a block, and the best block counts. The loss of the last block stands beside it, so that
-speed is not bought with accuracy. Below, several runs at once on the one device, each in a process
-with one thread: how many training steps they take together.
+speed is not bought with accuracy. Below, several runs at once on the one device: how many training
+steps they take together, each in a process with one thread, and on a GPU also in one process, each
+on a stream of its own.
 
 common    a DataLoader with two worker processes, torchvision's transforms image by image, periodic
           padding by F.pad(mode="circular"), the default memory layout, the loss read every step
@@ -237,33 +238,57 @@ def profile(config: Config, dataset: Dataset, device: str, steps: int = 4) -> li
     return sorted(kernels, key=lambda kernel: -kernel["microseconds"])
 
 
-def work(config: Config, dataset: str, device: str, steps: int, barrier: Any, seconds: Any) -> None:
-    """One of several runs at once."""
+def work(config: Config, device: str, steps: int, blocks: int, barrier: Any, speeds: Any) -> None:
+    """One of several runs: blocks of steps that begin when all are there; puts their speeds."""
     torch.set_num_threads(1)
-    trainer = Trainer(config, load_dataset(dataset, progress=False), device)
+    trainer = Trainer(config, load_dataset(config.dataset, progress=False), device)
     for step in range(WARM_UP):
         trainer.step(step)
     wait(device)
-    barrier.wait()
-    begin = time.perf_counter()
-    for step in range(steps):
-        trainer.step(WARM_UP + step)
-    wait(device)
-    seconds.put(time.perf_counter() - begin)
+    for block in range(blocks):
+        barrier.wait()
+        begin = time.perf_counter()
+        for step in range(steps):
+            trainer.step(WARM_UP + block * steps + step)
+        wait(device)
+        speeds.put((block, steps / (time.perf_counter() - begin)))
 
 
-def together(config: Config, device: str, count: int, steps: int) -> float:
-    """The training steps that so many runs at once take together in a second."""
+def processes(config: Config, device: str, count: int, steps: int, blocks: int) -> float:
+    """The training steps a second of so many runs at once, each in a process, together."""
     context = multiprocessing.get_context("spawn")
-    barrier, seconds = context.Barrier(count), context.Queue()
-    arguments = (config, config.dataset, device, steps, barrier, seconds)
-    processes = [context.Process(target=work, args=arguments) for _ in range(count)]
-    for process in processes:
-        process.start()
-    times = [seconds.get() for _ in processes]
-    for process in processes:
-        process.join()
-    return sum(steps / t for t in times)
+    barrier, speeds = context.Barrier(count), context.Queue()
+    arguments = (config, device, steps, blocks, barrier, speeds)
+    workers = [context.Process(target=work, args=arguments) for _ in range(count)]
+    for worker in workers:
+        worker.start()
+    together = [0.0] * blocks
+    for _ in range(count * blocks):
+        block, speed = speeds.get()
+        together[block] += speed
+    for worker in workers:
+        worker.join()
+    return max(together)
+
+
+def streams(
+    config: Config, dataset: Dataset, device: str, count: int, steps: int, blocks: int
+) -> float:
+    """The training steps a second of so many runs in one process, on a CUDA stream each."""
+    runs = [(Trainer(config, dataset, device), torch.cuda.Stream()) for _ in range(count)]
+
+    def take(first: int, last: int) -> float:
+        wait(device)
+        begin = time.perf_counter()
+        for step in range(first, last):
+            for trainer, stream in runs:
+                with torch.cuda.stream(stream):
+                    trainer.step(step)
+        wait(device)
+        return count * (last - first) / (time.perf_counter() - begin)
+
+    take(0, WARM_UP)
+    return max(take(WARM_UP + i * steps, WARM_UP + (i + 1) * steps) for i in range(blocks))
 
 
 def main() -> None:
@@ -325,9 +350,13 @@ def main() -> None:
     config = Config("S", min(args.blocks), dataset=args.dataset).resolved(len(dataset.train_images))
     several = []
     for count in args.together:
-        speeds = [together(config, device, count, args.steps) for _ in range(args.repeat)]
-        several.append({"runs": count, "steps_a_second": max(speeds)})
-        print(f"{count} runs of ResNet-S, m = {config.blocks}, at once: {max(speeds):.2f} steps/s")
+        speed = processes(config, device, count, args.steps, args.repeat)
+        several.append({"runs": count, "steps_a_second": speed})
+        print(f"{count} runs of ResNet-S, m = {config.blocks}, at once: {speed:.2f} steps/s")
+        if device != "cpu":
+            speed = streams(config, dataset, device, count, args.steps, args.repeat)
+            several[-1]["steps_a_second_with_streams"] = speed
+            print(f"  in one process, each on a stream of its own: {speed:.2f} steps/s")
     if args.out:
         write_json(
             args.out,
