@@ -5,9 +5,8 @@
 Every loop trains the same network from the same initial weights with the protocol of Sect. 4. The
 loops are interleaved block by block, since a shared machine is slow at times; a step takes the
 mean of a block, and the best block counts. The loss of the last block stands beside it, so that
-speed is not bought with accuracy. Below, several runs at once on the one device: how many training
-steps they take together, each in a process with one thread, and on a GPU also in one process, each
-on a stream of its own.
+speed is not bought with accuracy. Below, several runs at once on the one device, each in a process
+with one thread: how many training steps they take together.
 
 common    a DataLoader with two worker processes, torchvision's transforms image by image, periodic
           padding by F.pad(mode="circular"), the default memory layout, the loss read every step
@@ -24,7 +23,6 @@ With --profile FILE, in place of all this: the kernels of a step on a GPU, witho
 """
 
 import argparse
-import itertools
 import math
 import multiprocessing
 import time
@@ -256,7 +254,7 @@ def work(config: Config, device: str, steps: int, blocks: int, barrier: Any, spe
         speeds.put((block, steps / (time.perf_counter() - begin)))
 
 
-def processes(config: Config, device: str, count: int, steps: int, blocks: int) -> float:
+def together(config: Config, device: str, count: int, steps: int, blocks: int) -> float:
     """The training steps a second of so many runs at once, each in a process, together."""
     context = multiprocessing.get_context("spawn")
     barrier, speeds = context.Barrier(count), context.Queue()
@@ -264,33 +262,13 @@ def processes(config: Config, device: str, count: int, steps: int, blocks: int) 
     workers = [context.Process(target=work, args=arguments) for _ in range(count)]
     for worker in workers:
         worker.start()
-    together = [0.0] * blocks
+    total = [0.0] * blocks
     for _ in range(count * blocks):
         block, speed = speeds.get()
-        together[block] += speed
+        total[block] += speed
     for worker in workers:
         worker.join()
-    return max(together)
-
-
-def streams(
-    config: Config, dataset: Dataset, device: str, count: int, steps: int, blocks: int
-) -> float:
-    """The training steps a second of so many runs in one process, on a CUDA stream each."""
-    runs = [(Trainer(config, dataset, device), torch.cuda.Stream()) for _ in range(count)]
-
-    def take(first: int, last: int) -> float:
-        wait(device)
-        begin = time.perf_counter()
-        for step in range(first, last):
-            for trainer, stream in runs:
-                with torch.cuda.stream(stream):
-                    trainer.step(step)
-        wait(device)
-        return count * (last - first) / (time.perf_counter() - begin)
-
-    take(0, WARM_UP)
-    return max(take(WARM_UP + i * steps, WARM_UP + (i + 1) * steps) for i in range(blocks))
+    return max(total)
 
 
 def main() -> None:
@@ -368,19 +346,11 @@ def main() -> None:
                 flush=True,
             )
     config = Config("S", min(args.blocks), dataset=args.dataset).resolved(len(dataset.train_images))
-    ways = ["process"] if device == "cpu" else ["stream", "process"]
-    for way, count in itertools.product(ways, args.together):
-        if way == "stream":
-            speed = streams(config, dataset, device, count, args.steps, args.repeat)
-        else:
-            speed = processes(config, device, count, args.steps, args.repeat)
-        several.append({"runs": count, "each_its": way, "steps_a_second": speed})
+    for count in args.together:
+        speed = together(config, device, count, args.steps, args.repeat)
+        several.append({"runs": count, "steps_a_second": speed})
         save()
-        print(
-            f"{count} runs of ResNet-S, m = {config.blocks}, at once, a {way} each: "
-            f"{speed:.2f} steps/s",
-            flush=True,
-        )
+        print(f"{count} runs of ResNet-S, m = {config.blocks}, at once: {speed:.2f} steps/s")
 
 
 if __name__ == "__main__":

@@ -346,24 +346,12 @@ def train(config: Config, folder: Path, *, device: str = "auto", progress: bool 
 
     Source: Sect. 4. Chapters 8 and 13.
     """
-    for _ in training(config, folder, device=device, progress=progress):
-        pass
-    return Run(folder)
-
-
-def training(
-    config: Config, folder: Path, *, device: str = "auto", progress: bool = False
-) -> Iterator[None]:
-    """The training of :func:`train`, which yields after every step that it has asked for.
-
-    So one process can take steps of several runs in turn, each on a CUDA stream of its own.
-    """
     device = choose_device(device)
     dataset = load_dataset(config.dataset, progress=progress)
     config = config.resolved(len(dataset.train_images))
     run = Run.create(folder, config, dataset, device)
     if run.done:
-        return
+        return run
     trainer = Trainer(config, dataset, device)
     first, history = 0, []
     if (found := run.load_checkpoint()) is not None:
@@ -382,7 +370,6 @@ def training(
     )
     for step in bar:
         losses.append(trainer.step(step))
-        yield
         done = step + 1
         if done % config.evaluate_every and done < config.steps:
             continue
@@ -412,3 +399,4 @@ def training(
     info = run.info | {"environment": environment(device), "result": result}
     write_json(folder / "run.json", info)
     run.finish(plain_weights(trainer.network))
+    return run
