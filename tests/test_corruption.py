@@ -82,7 +82,7 @@ def test_the_table_has_a_row_of_the_paper_and_one_of_ours():
     d = table.sections["ResNet-D"]
     assert d[0] == ("m = 3\npaper", "88.02", "83.52", "50.55", "83.40", "41.24")
     assert d[1] == (
-        "m = 3\nours, 93,500 steps",
+        "m = 3\nours, 93,500 steps, JPEG",
         "80.0",
         "60.0\n± 10.0",
         "60.0\n± 10.0",
@@ -92,20 +92,28 @@ def test_the_table_has_a_row_of_the_paper_and_one_of_ours():
     assert [row[0] for row in d if row[1] == "not run"] == [f"m = {m}\nours" for m in (6, 9, 12)]
     assert table.sections["ResNet-S"][1][1] == "not run"
     (ours,) = table.sections["ResNet (not in the paper's table)"]
-    assert ours[:2] == ("m = 3\nours, 93,500 steps", "80.0")
+    assert ours[:2] == ("m = 3\nours, 93,500 steps, JPEG", "80.0")
     assert "2,000 test images of CIFAR-10, JPEG re-encoding" in table.note
 
 
-def test_two_trainings_of_a_network_have_a_row_and_a_curve_each():
-    entries = {"long": entry("S"), "short": entry("S", 5865, clean=[0.7])}
-    rows = corruption.noise_table(entries).sections["ResNet-S"]
-    assert [row[:2] for row in rows[1:3]] == [
-        ("m = 3\nours, 5,865 steps", "70.0"),
-        ("m = 3\nours, 93,500 steps", "80.0"),
+def test_each_training_of_a_network_has_a_row_and_a_curve():
+    entries = {
+        "long": entry("S"),
+        "short": entry("S", 5865, clean=[0.7]),
+        "original": entry("S", 5865, clean=[0.6]) | {"data": "cifar10"},
+        "fourth": entry("S", 1000, clean=[0.5]),
+    }
+    table = corruption.noise_table(entries)
+    assert [row[:2] for row in table.sections["ResNet-S"][1:5]] == [
+        ("m = 3\nours, 1,000 steps, JPEG", "50.0"),
+        ("m = 3\nours, 5,865 steps", "60.0"),
+        ("m = 3\nours, 5,865 steps, JPEG", "70.0"),
+        ("m = 3\nours, 93,500 steps, JPEG", "80.0"),
     ]
+    assert "2,000 test images of CIFAR-10 or CIFAR-10, JPEG re-encoding;" in table.note
     legend = corruption.curves(entries, "cifar10").axes[0].get_legend()
     labels = [text.get_text() for text in legend.get_texts()]
-    assert {"ResNet-S, 5,865 steps", "ResNet-S, 93,500 steps"} < set(labels)
+    assert {"ResNet-S, 5,865 steps", "ResNet-S, 93,500 steps, JPEG"} < set(labels)
 
 
 def test_curves_show_every_level_and_the_paper():

@@ -29,6 +29,9 @@ SEEDS = (0, 1, 2)
 IMAGES = 4
 """How many images x0 are tried."""
 
+FORMATS = ("o-", "^-.", "s:")
+"""The markers and lines of several trainings of a network."""
+
 Levels = dict[str, list[float]]
 """Test accuracies, one a seed or an image x0, by "clean", "σ = 0.02" or "ε = 0.25"."""
 
@@ -107,13 +110,18 @@ def read(path: Path | None = None) -> dict[str, Any]:
 
 
 def find(entries: Mapping[str, Any], variant: str, blocks: int, dataset: str) -> list[Any]:
-    """The entries of a network on a data set or on its re-encoding, the longest training last."""
+    """The entries of a network on a data set and on its re-encoding, the longest training last."""
     found = []
     for entry in entries.values():
         same = (entry["variant"], entry["blocks"]) == (variant, blocks)
         if same and entry["data"].removesuffix("-jpeg") == dataset:
             found.append(entry)
-    return sorted(found, key=lambda entry: entry["steps"])
+    return sorted(found, key=lambda entry: (entry["steps"], entry["data"]))
+
+
+def training_of(entry: Mapping[str, Any]) -> str:
+    """Which training of a network an entry belongs to, such as "5,865 steps, JPEG"."""
+    return f"{entry['steps']:,} steps" + (", JPEG" if entry["data"].endswith("-jpeg") else "")
 
 
 def spread(fractions: list[float]) -> str:
@@ -135,12 +143,13 @@ def noise_table(entries: Mapping[str, Any], dataset: str = "cifar10") -> Table:
             here = find(entries, variant, m, dataset)
             for entry in here:
                 ours = (spread(entry["accuracy"][level]) for level in paper.NOISE_LEVELS)
-                rows.append((f"m = {m}\nours, {entry['steps']:,} steps", *ours))
+                rows.append((f"m = {m}\nours, {training_of(entry)}", *ours))
             if not here:
                 rows.append((f"m = {m}\nours", "not run", "", "", "", ""))
         sections[name if printed else f"{name} (not in the paper's table)"] = rows
     found = [e for e in entries.values() if e["data"].removesuffix("-jpeg") == dataset]
-    where = DATA.get(found[0]["data"], found[0]["data"]) if found else DATA.get(dataset, dataset)
+    names: list[str] = sorted({e["data"] for e in found}) or [dataset]
+    where = " or ".join(DATA.get(name, name) for name in names)
     count = f"{found[0]['test_images']:,} test images of " if found else ""
     header = ("m", "no noise", *paper.NOISE_LEVELS[1:])
     note = (
@@ -168,9 +177,9 @@ def curves(entries: Mapping[str, Any], dataset: str, blocks: int = 3) -> Figure:
                 low = [m - 100 * min(v) for m, v in zip(middle, found.values(), strict=True)]
                 high = [100 * max(v) - m for m, v in zip(middle, found.values(), strict=True)]
                 ax.errorbar(
-                    list(found), middle, [low, high], fmt="s:" if i else "o-", capsize=3,
+                    list(found), middle, [low, high], fmt=FORMATS[i % 3], capsize=3,
                     color=COLOURS[name],
-                    label=name + (f", {entry['steps']:,} steps" if len(here) > 1 else ""),
+                    label=name + (f", {training_of(entry)}" if len(here) > 1 else ""),
                 )  # fmt: skip
             printed = paper.NOISE.get((variant, dataset), {}).get(blocks)
             if printed is not None:
