@@ -32,6 +32,11 @@ def test_tensors_and_metadata_come_back(tmp_path):
     assert os.listdir(path.parent) == ["x.safetensors"]
 
 
+def test_the_same_tensors_and_metadata_are_the_same_bytes():
+    metadata = {"name": "ä", "step": 3}
+    assert len({storage.tensors_to_bytes(TENSORS, metadata) for _ in range(30)}) == 1
+
+
 def test_threads_that_write_one_file_do_not_disturb_each_other(tmp_path):
     path, content = tmp_path / "x", bytes(100_000)
     with ThreadPoolExecutor(8) as pool:

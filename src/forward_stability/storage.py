@@ -69,10 +69,20 @@ def checksum(tensors: Mapping[str, Tensor]) -> str:
 
 
 def tensors_to_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> bytes:
-    """Tensors and JSON metadata as the bytes of a safetensors file, with a checksum."""
+    """Tensors and JSON metadata as the bytes of a safetensors file, with a checksum.
+
+    The same tensors and metadata are the same bytes: the library writes the keys of the header in
+    an order that changes from call to call, so they are sorted.
+
+    Source: the format of safetensors: the size of the header in 8 bytes, the header, the tensors.
+    """
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     header = {"metadata": json.dumps(dict(metadata)), "sha256": checksum(whole)}
-    return safetensors.torch.save(whole, header)
+    content = safetensors.torch.save(whole, header)
+    end = 8 + int.from_bytes(content[:8], "little")
+    text = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
+    return len(text).to_bytes(8, "little") + text + content[end:]
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
