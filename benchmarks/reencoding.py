@@ -61,7 +61,13 @@ def main() -> None:
         content = {
             "command": "python benchmarks/reencoding.py " + " ".join(row["run"] for row in rows),
             "environment": environment(device),
-            "data": {key: dataset.fingerprint for key, dataset in datasets.items()},
+            "data": {
+                key: {
+                    "fingerprint": dataset.fingerprint,
+                    "channel_means": (255 * dataset.mean).flatten().tolist(),
+                }
+                for key, dataset in datasets.items()
+            },
             "root_mean_square": apart,
             "rows": rows,
         }
