@@ -111,9 +111,12 @@ def test_each_training_of_a_network_has_a_row_and_a_curve():
         ("m = 3\nours, 93,500 steps, JPEG", "80.0"),
     ]
     assert "2,000 test images of CIFAR-10 or CIFAR-10, JPEG re-encoding;" in table.note
-    legend = corruption.curves(entries, "cifar10").axes[0].get_legend()
+    (legend,) = corruption.curves(entries | {"d": entry("D")}, "cifar10").legends
     labels = [text.get_text() for text in legend.get_texts()]
     assert {"ResNet-S, 5,865 steps", "ResNet-S, 93,500 steps, JPEG"} < set(labels)
+    assert "ResNet-D, 93,500 steps, JPEG" in labels  # also where a network has one training
+    (legend,) = corruption.curves({"d": entry("D")}, "cifar10").legends
+    assert "ResNet-D" in [text.get_text() for text in legend.get_texts()]
 
 
 def test_curves_show_every_level_and_the_paper():

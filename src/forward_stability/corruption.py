@@ -30,7 +30,7 @@ IMAGES = 4
 """How many images x0 are tried."""
 
 FORMATS = ("o-", "^-.", "s:")
-"""The markers and lines of several trainings of a network."""
+"""The markers and lines of several trainings."""
 
 Levels = dict[str, list[float]]
 """Test accuracies, one a seed or an image x0, by "clean", "σ = 0.02" or "ε = 0.25"."""
@@ -116,10 +116,15 @@ def find(entries: Mapping[str, Any], variant: str, blocks: int, dataset: str) ->
         same = (entry["variant"], entry["blocks"]) == (variant, blocks)
         if same and entry["data"].removesuffix("-jpeg") == dataset:
             found.append(entry)
-    return sorted(found, key=lambda entry: (entry["steps"], entry["data"]))
+    return sorted(found, key=_order)
 
 
-def training_of(entry: Mapping[str, Any]) -> str:
+def _order(entry: Mapping[str, Any]) -> tuple[int, str]:
+    """The shortest training first, and the data set before its re-encoding."""
+    return entry["steps"], entry["data"]
+
+
+def _training_of(entry: Mapping[str, Any]) -> str:
     """Which training of a network an entry belongs to, such as "5,865 steps, JPEG"."""
     return f"{entry['steps']:,} steps" + (", JPEG" if entry["data"].endswith("-jpeg") else "")
 
@@ -143,7 +148,7 @@ def noise_table(entries: Mapping[str, Any], dataset: str = "cifar10") -> Table:
             here = find(entries, variant, m, dataset)
             for entry in here:
                 ours = (spread(entry["accuracy"][level]) for level in paper.NOISE_LEVELS)
-                rows.append((f"m = {m}\nours, {training_of(entry)}", *ours))
+                rows.append((f"m = {m}\nours, {_training_of(entry)}", *ours))
             if not here:
                 rows.append((f"m = {m}\nours", "not run", "", "", "", ""))
         sections[name if printed else f"{name} (not in the paper's table)"] = rows
@@ -163,23 +168,23 @@ def noise_table(entries: Mapping[str, Any], dataset: str = "cifar10") -> Table:
 def curves(entries: Mapping[str, Any], dataset: str, blocks: int = 3) -> Figure:
     """Test accuracy against the level of the noise, with the spread; the paper's as crosses.
 
-    Of several trainings of a network, the shortest is drawn with a solid line.
+    If there are several trainings, each has its line, the shortest a solid one.
     """
-    fig, axes = figure(2, 1, height=5.6, sharey=True)
+    fig, axes = figure(2, 1, height=6.4, sharey=True)
+    found = [entry for variant in VARIANTS for entry in find(entries, variant, blocks, dataset)]
+    trainings = list(dict.fromkeys(map(_training_of, sorted(found, key=_order))))
     for ax, symbol, label in zip(axes, "σε", ("unstructured", "structured"), strict=True):
         for variant, name in VARIANTS.items():
-            here = find(entries, variant, blocks, dataset)
-            for i, entry in enumerate(here):
-                found = {
-                    level_of(k): v for k, v in entry["accuracy"].items() if k[0] in f"c{symbol}"
-                }
-                middle = [100 * mean(v) for v in found.values()]
-                low = [m - 100 * min(v) for m, v in zip(middle, found.values(), strict=True)]
-                high = [100 * max(v) - m for m, v in zip(middle, found.values(), strict=True)]
+            for entry in find(entries, variant, blocks, dataset):
+                at = {level_of(k): v for k, v in entry["accuracy"].items() if k[0] in f"c{symbol}"}
+                middle = [100 * mean(v) for v in at.values()]
+                low = [m - 100 * min(v) for m, v in zip(middle, at.values(), strict=True)]
+                high = [100 * max(v) - m for m, v in zip(middle, at.values(), strict=True)]
+                training = _training_of(entry)
                 ax.errorbar(
-                    list(found), middle, [low, high], fmt=FORMATS[i % 3], capsize=3,
-                    color=COLOURS[name],
-                    label=name + (f", {training_of(entry)}" if len(here) > 1 else ""),
+                    list(at), middle, [low, high], capsize=3, color=COLOURS[name],
+                    fmt=FORMATS[trainings.index(training) % 3],
+                    label=name + (f", {training}" if len(trainings) > 1 else ""),
                 )  # fmt: skip
             printed = paper.NOISE.get((variant, dataset), {}).get(blocks)
             if printed is not None:
@@ -191,7 +196,7 @@ def curves(entries: Mapping[str, Any], dataset: str, blocks: int = 3) -> Figure:
                 )  # fmt: skip
         ax.set(ylim=(0, 100), xlabel=f"{label} noise, {symbol}", ylabel="accuracy (%)")
         ax.set_xlim(0, 0.102 if symbol == "σ" else 0.77)
-    axes[0].legend(fontsize=9)
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", fontsize=9)
     return fig
 
 
