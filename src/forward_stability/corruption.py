@@ -6,6 +6,7 @@ several images x0: the paper names one, "a ship". Chapter 14.
 
 from collections.abc import Iterable, Mapping
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -171,11 +172,12 @@ def curves(entries: Mapping[str, Any], dataset: str, blocks: int = 3) -> Figure:
     If there are several trainings, each has its line, the shortest a solid one.
     """
     fig, axes = figure(2, 1, height=6.4, sharey=True)
-    found = [entry for variant in VARIANTS for entry in find(entries, variant, blocks, dataset)]
-    trainings = list(dict.fromkeys(map(_training_of, sorted(found, key=_order))))
+    here = {variant: find(entries, variant, blocks, dataset) for variant in VARIANTS}
+    found = sorted(chain.from_iterable(here.values()), key=_order)
+    trainings = list(dict.fromkeys(map(_training_of, found)))
     for ax, symbol, label in zip(axes, "σε", ("unstructured", "structured"), strict=True):
         for variant, name in VARIANTS.items():
-            for entry in find(entries, variant, blocks, dataset):
+            for entry in here[variant]:
                 at = {level_of(k): v for k, v in entry["accuracy"].items() if k[0] in f"c{symbol}"}
                 middle = [100 * mean(v) for v in at.values()]
                 low = [m - 100 * min(v) for m, v in zip(middle, at.values(), strict=True)]
