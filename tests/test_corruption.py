@@ -111,7 +111,11 @@ def test_each_training_of_a_network_has_a_row_and_a_curve():
         ("m = 3\nours, 93,500 steps, JPEG", "80.0"),
     ]
     assert "2,000 test images of CIFAR-10 or CIFAR-10, JPEG re-encoding;" in table.note
-    (legend,) = corruption.curves(entries | {"d": entry("D")}, "cifar10").legends
+    fig = corruption.curves(entries | {"d": entry("D")}, "cifar10")
+    ours = [line for line in fig.axes[0].lines if line.get_marker() in list(corruption.MARKERS)]
+    styles = [(line.get_marker(), line.get_linestyle()) for line in ours]
+    assert sorted(styles) == [("D", "-."), ("^", "-"), *[("o", "-.")], *[("s", "-.")] * 2]
+    (legend,) = fig.legends
     labels = [text.get_text() for text in legend.get_texts()]
     assert {"ResNet-S, 5,865 steps", "ResNet-S, 93,500 steps, JPEG"} < set(labels)
     assert "ResNet-D, 93,500 steps, JPEG" in labels  # also where a network has one training

@@ -30,8 +30,8 @@ SEEDS = (0, 1, 2)
 IMAGES = 4
 """How many images x0 are tried."""
 
-FORMATS = ("o-", "^-.", "s:")
-"""The markers and lines of several trainings."""
+MARKERS = "o^Ds"
+"""The markers of several trainings."""
 
 Levels = dict[str, list[float]]
 """Test accuracies, one a seed or an image x0, by "clean", "σ = 0.02" or "ε = 0.25"."""
@@ -169,7 +169,7 @@ def noise_table(entries: Mapping[str, Any], dataset: str = "cifar10") -> Table:
 def curves(entries: Mapping[str, Any], dataset: str, blocks: int = 3) -> Figure:
     """Test accuracy against the level of the noise, with the spread; the paper's as crosses.
 
-    If there are several trainings, each has its line, the shortest a solid one.
+    If there are several trainings, each has its line: dash-dotted if its images were re-encoded.
     """
     fig, axes = figure(2, 1, height=6.4, sharey=True)
     here = {variant: find(entries, variant, blocks, dataset) for variant in VARIANTS}
@@ -185,7 +185,8 @@ def curves(entries: Mapping[str, Any], dataset: str, blocks: int = 3) -> Figure:
                 training = _training_of(entry)
                 ax.errorbar(
                     list(at), middle, [low, high], capsize=3, color=COLOURS[name],
-                    fmt=FORMATS[trainings.index(training) % 3],
+                    marker=MARKERS[trainings.index(training) % len(MARKERS)],
+                    ls="-." if entry["data"].endswith("-jpeg") else "-",
                     label=name + (f", {training}" if len(trainings) > 1 else ""),
                 )  # fmt: skip
             printed = paper.NOISE.get((variant, dataset), {}).get(blocks)
