@@ -127,7 +127,12 @@ def _order(entry: Mapping[str, Any]) -> tuple[int, str]:
 
 def _training_of(entry: Mapping[str, Any]) -> str:
     """Which training of a network an entry belongs to, such as "5,865 steps, JPEG"."""
-    return f"{entry['steps']:,} steps" + (", JPEG" if entry["data"].endswith("-jpeg") else "")
+    return f"{entry['steps']:,} steps" + (", JPEG" if _reencoded(entry) else "")
+
+
+def _reencoded(entry: Mapping[str, Any]) -> bool:
+    """Whether a network learnt from the re-encoding of a data set."""
+    return entry["data"].endswith("-jpeg")
 
 
 def spread(fractions: list[float]) -> str:
@@ -186,7 +191,7 @@ def curves(entries: Mapping[str, Any], dataset: str, blocks: int = 3) -> Figure:
                 ax.errorbar(
                     list(at), middle, [low, high], capsize=3, color=COLOURS[name],
                     marker=MARKERS[trainings.index(training) % len(MARKERS)],
-                    ls="-." if entry["data"].endswith("-jpeg") else "-",
+                    ls="-." if _reencoded(entry) else "-",
                     label=name + (f", {training}" if len(trainings) > 1 else ""),
                 )  # fmt: skip
             printed = paper.NOISE.get((variant, dataset), {}).get(blocks)
