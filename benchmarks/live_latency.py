@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from forward_stability import figures
+from forward_stability.book import figures
 
 os.environ[figures.PAGE] = "1"
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
@@ -21,10 +21,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 from browser import find_chromium, launch
 from playwright.sync_api import Browser
 
-from forward_stability.live import Page
-from forward_stability.live.noise import noise_explorer
-from forward_stability.runs import environment
-from forward_stability.storage import write_json
+from forward_stability.book.live import Page
+from forward_stability.book.live.noise_explorer import noise_explorer
+from forward_stability.experiments.runs import environment
+from forward_stability.experiments.storage import write_json
 
 MEASURE = """async (moves) => {
     const slider = document.querySelector(".fs-live input[type=range]");

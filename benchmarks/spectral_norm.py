@@ -19,11 +19,11 @@ import torch
 from torch import Tensor
 from torch.nn.utils.parametrizations import spectral_norm
 
+from forward_stability.experiments.runs import environment, hardware
+from forward_stability.experiments.storage import write_json
 from forward_stability.models import Network, PeriodicConv2d
 from forward_stability.operators import conv, conv_adjoint, conv_matrix
-from forward_stability.runs import environment, hardware
 from forward_stability.spectral import conv_norm, gram_bound
-from forward_stability.storage import write_json
 
 Filter = tuple[Tensor, tuple[int, int], int]
 

@@ -40,12 +40,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
 from forward_stability import operators
-from forward_stability.config import Config
-from forward_stability.data import PAD, Dataset, augment, load_dataset, scale
+from forward_stability.experiments.config import Config
+from forward_stability.experiments.cuda_graph import measuring
+from forward_stability.experiments.data import PAD, Dataset, augment, load_dataset, scale
+from forward_stability.experiments.runs import environment
+from forward_stability.experiments.storage import write_json
+from forward_stability.experiments.training import COMPILE_FROM, Trainer, choose_device
 from forward_stability.models import VARIANTS, project_
-from forward_stability.runs import environment
-from forward_stability.storage import write_json
-from forward_stability.training import COMPILE_FROM, Trainer, choose_device, measuring
 
 WARM_UP = 5
 """Steps of a block that are not timed: a DataLoader has prepared some while others ran."""

@@ -8,7 +8,6 @@ from math import sqrt
 import pytest
 import torch
 
-from forward_stability.attack import local_norm, ratio, worst_pair
 from forward_stability.certificates import Report, certify, certify_layers
 from forward_stability.errors import InputError
 from forward_stability.folding import (
@@ -26,6 +25,7 @@ from forward_stability.folding import (
 from forward_stability.models import Network
 from forward_stability.operators import conv_matrix
 from forward_stability.spectral import conv_norm, conv_norm_bound
+from forward_stability.worst_pair import local_norm, ratio, worst_pair
 
 SIZE = (8, 6)
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from forward_stability import cli, storage
-from forward_stability.config import Config
-from forward_stability.runs import Run
+from forward_stability import cli
+from forward_stability.experiments import storage
+from forward_stability.experiments.config import Config
+from forward_stability.experiments.runs import Run
 
 
 @pytest.fixture

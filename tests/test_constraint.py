@@ -9,16 +9,16 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from forward_stability.certificates import certify
-from forward_stability.config import Config
 from forward_stability.constraint import constrain, initialise_, plain_weights, sensitivity, sizes
-from forward_stability.data import Dataset
 from forward_stability.errors import InputError
+from forward_stability.experiments.config import Config
+from forward_stability.experiments.data import Dataset
+from forward_stability.experiments.runs import Run
+from forward_stability.experiments.training import Trainer, margin_loss, score_scale, train
 from forward_stability.folding import fold, forward
 from forward_stability.models import Convolution, Network, PeriodicConv2d, Pooling, ResidualS
 from forward_stability.operators import conv_matrix
-from forward_stability.runs import Run
 from forward_stability.spectral import conv_norm
-from forward_stability.training import Trainer, margin_loss, score_scale, train
 
 SIZE = (8, 16)
 CONFIG = Config(
@@ -81,7 +81,7 @@ def test_the_hypotheses_hold_at_every_step(dataset, options, precision):
 
 
 def test_what_is_stored_is_plain_and_satisfies_the_hypotheses(dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr("forward_stability.training.load_dataset", lambda *_, **__: dataset)
+    monkeypatch.setattr("forward_stability.experiments.training.load_dataset", lambda *_, **__: dataset)
     run = train(replace(CONFIG, variant="S", head="flattened"), tmp_path / "run", device="cpu")
     network = Run(run.folder).network()
     assert not any(parametrize.is_parametrized(m) for m in network.modules())

@@ -5,12 +5,14 @@ import pytest
 import torch
 from PIL import Image
 
-from forward_stability import cli, corruption
-from forward_stability.config import Config
-from forward_stability.data import scale
-from forward_stability.runs import Run
-from forward_stability.storage import read_json
-from forward_stability.training import train
+from forward_stability import cli
+from forward_stability.book import table_4
+from forward_stability.experiments import evaluation
+from forward_stability.experiments.config import Config
+from forward_stability.experiments.data import scale
+from forward_stability.experiments.runs import Run
+from forward_stability.experiments.storage import read_json
+from forward_stability.experiments.training import train
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ def run(tmp_path, monkeypatch) -> Run:
 
 
 def test_accuracies_are_those_of_equation_28(run: Run):
-    found = corruption.measure(run)
+    found = evaluation.measure(run)
     dataset, network = run.dataset(), run.network()
     images, labels = scale(dataset.test_images), dataset.test_labels
 
@@ -65,8 +67,8 @@ def test_the_command_keeps_what_is_there(run: Run, tmp_path, capsys):
 
 def entry(variant: str, steps: int = 93_500, **levels: list[float]) -> dict:
     accuracy = {"clean": [0.8]}
-    accuracy |= {f"σ = {s:g}": [0.5, 0.6, 0.7] for s in corruption.SIGMAS}
-    accuracy |= {f"ε = {e:g}": [0.25] * 4 for e in corruption.EPSILONS}
+    accuracy |= {f"σ = {s:g}": [0.5, 0.6, 0.7] for s in evaluation.SIGMAS}
+    accuracy |= {f"ε = {e:g}": [0.25] * 4 for e in evaluation.EPSILONS}
     return {
         "variant": variant,
         "blocks": 3,
@@ -78,7 +80,7 @@ def entry(variant: str, steps: int = 93_500, **levels: list[float]) -> dict:
 
 
 def test_the_table_has_a_row_of_the_paper_and_one_of_ours():
-    table = corruption.noise_table({"a": entry("D"), "b": entry("original")})
+    table = table_4.noise_table({"a": entry("D"), "b": entry("original")})
     d = table.sections["ResNet-D"]
     assert d[0] == ("m = 3\npaper", "88.02", "83.52", "50.55", "83.40", "41.24")
     assert d[1] == (
@@ -103,7 +105,7 @@ def test_each_training_of_a_network_has_a_row_and_a_curve():
         "original": entry("S", 5865, clean=[0.6]) | {"data": "cifar10"},
         "fourth": entry("S", 1000, clean=[0.5]),
     }
-    table = corruption.noise_table(entries)
+    table = table_4.noise_table(entries)
     assert [row[:2] for row in table.sections["ResNet-S"][1:5]] == [
         ("m = 3\nours, 1,000 steps, JPEG", "50.0"),
         ("m = 3\nours, 5,865 steps", "60.0"),
@@ -111,23 +113,23 @@ def test_each_training_of_a_network_has_a_row_and_a_curve():
         ("m = 3\nours, 93,500 steps, JPEG", "80.0"),
     ]
     assert "2,000 test images of CIFAR-10 or CIFAR-10, JPEG re-encoding;" in table.note
-    fig = corruption.curves(entries | {"d": entry("D")}, "cifar10")
-    ours = [line for line in fig.axes[0].lines if line.get_marker() in list(corruption.MARKERS)]
+    fig = table_4.curves(entries | {"d": entry("D")}, "cifar10")
+    ours = [line for line in fig.axes[0].lines if line.get_marker() in list(table_4.MARKERS)]
     styles = [(line.get_marker(), line.get_linestyle()) for line in ours]
     assert sorted(styles) == [("D", "-."), ("^", "-"), ("o", "-."), ("s", "-."), ("s", "-.")]
     (legend,) = fig.legends
     labels = [text.get_text() for text in legend.get_texts()]
     assert {"ResNet-S, 5,865 steps", "ResNet-S, 93,500 steps, JPEG"} < set(labels)
     assert "ResNet-D, 93,500 steps, JPEG" in labels  # also where a network has one training
-    (legend,) = corruption.curves({"d": entry("D")}, "cifar10").legends
+    (legend,) = table_4.curves({"d": entry("D")}, "cifar10").legends
     assert "ResNet-D" in [text.get_text() for text in legend.get_texts()]
 
 
 def test_curves_show_every_level_and_the_paper():
-    fig = corruption.curves({"a": entry("D")}, "cifar10")
+    fig = table_4.curves({"a": entry("D")}, "cifar10")
     for ax, levels, printed in zip(
         fig.axes,
-        ([0, *corruption.SIGMAS], [0, *corruption.EPSILONS]),
+        ([0, *evaluation.SIGMAS], [0, *evaluation.EPSILONS]),
         ([88.02, 83.52, 50.55], [88.02, 83.40, 41.24]),
         strict=True,
     ):

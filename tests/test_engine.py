@@ -8,12 +8,13 @@ import pytest
 import torch
 from playwright.sync_api import Browser, Page
 
-from forward_stability.data import load_dataset, scale, seeded_normal
-from forward_stability.export import export_network, export_run
+from forward_stability.book.export import export_network, export_run
+from forward_stability.book.live import source
+from forward_stability.experiments.data import load_dataset, scale
+from forward_stability.experiments.noise import seeded_normal
+from forward_stability.experiments.runs import Run
 from forward_stability.folding import features
-from forward_stability.live import source
 from forward_stability.models import Network
-from forward_stability.runs import Run
 
 SHAPES = [  # variant, m, width, channels, height, width of an image, classes
     ("D", 3, 16, 3, 32, 32, 10),
@@ -29,7 +30,7 @@ SHAPES = [  # variant, m, width, channels, height, width of an image, classes
 @pytest.fixture(scope="module")
 def engine(browser: Browser) -> Iterator[Page]:
     page = browser.new_page()
-    page.add_script_tag(content=source("engine.js", "noise.js"))
+    page.add_script_tag(content=source("engine.js", "normal.js"))
     page.evaluate("""() => {
         globalThis.bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer;
         globalThis.text = (numbers) => {

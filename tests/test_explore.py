@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from forward_stability import figures
+from forward_stability.book import figures
+from forward_stability.book.explore import Explorer, Page, _reduce, compress, explore
 from forward_stability.errors import InputError
-from forward_stability.explore import Explorer, Page, _reduce, compress, explore
 
 VALUES = {"rate": [0.5, 1.0, 2.0, 4.0], "kind": ["sine", "noise"]}
 X = np.linspace(0, 6, 200)

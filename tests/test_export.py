@@ -9,12 +9,13 @@ import torch
 from safetensors import safe_open
 
 from forward_stability import cli
-from forward_stability.data import load_dataset, scale, seeded_normal
+from forward_stability.book.export import LEVELS, export_network, export_run
 from forward_stability.errors import InputError
-from forward_stability.export import LEVELS, export_network, export_run
+from forward_stability.experiments.data import load_dataset, scale
+from forward_stability.experiments.noise import seeded_normal
+from forward_stability.experiments.runs import Run, results_root
 from forward_stability.folding import features, fold
 from forward_stability.models import Network
-from forward_stability.runs import Run, results_root
 
 RUNS = ["digits-D-m3-seed0", "digits-S-m3-seed0"]
 
@@ -36,7 +37,7 @@ def test_a_stored_weight_is_off_by_half_a_level_at_most():
 @pytest.mark.parametrize("variant", ["D", "S", "original"])
 def test_weights_and_code_of_a_network_take_less_than_a_megabyte(variant):
     exported = export_network(Network(variant), (32, 32), list("abcdefghij"))
-    scripts = [f for f in resources.files("forward_stability.live").iterdir() if f.is_file()]
+    scripts = [f for f in resources.files("forward_stability.book.live").iterdir() if f.is_file()]
     code = sum(len(file.read_bytes()) for file in scripts)
     assert len(exported.to_bytes()) + code < 1_000_000
 

@@ -9,11 +9,11 @@ import torch
 from browser import find_barriers, set_colours
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from forward_stability import figures
-from forward_stability.data import load_dataset, scale
-from forward_stability.live import Page as LivePage
-from forward_stability.live.features import features_explorer
-from forward_stability.runs import Run
+from forward_stability.book import figures
+from forward_stability.book.live import Page as LivePage
+from forward_stability.book.live.features_explorer import features_explorer
+from forward_stability.experiments.data import load_dataset, scale
+from forward_stability.experiments.runs import Run
 
 RUNS = ["digits-D-m3-seed0", "digits-S-m3-seed0"]
 PATIENCE = 30_000  # milliseconds, on a busy machine

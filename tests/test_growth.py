@@ -8,13 +8,7 @@ import torch
 from scipy.integrate import solve_ivp
 
 from forward_stability.errors import InputError
-from forward_stability.flow import (
-    Piecewise,
-    ResNetFlow,
-    ResNetSFlow,
-    forward_backward,
-    time_grid,
-)
+from forward_stability.flow import Piecewise, ResNetFlow, ResNetSFlow, forward_backward, time_grid
 from forward_stability.growth import EQUATIONS, bound, gronwall, nonlinear_gronwall
 
 GENERATOR = torch.Generator().manual_seed(0)

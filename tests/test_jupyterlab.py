@@ -15,14 +15,14 @@ import torch
 from playwright.sync_api import Browser, Locator, Page, expect
 from test_noise_explorer import PATIENCE, RUNS, check, choose, option_image, slide
 
-from forward_stability.data import seeded_normal
+from forward_stability.experiments.noise import seeded_normal
+from forward_stability.experiments.runs import Run
 from forward_stability.models import Network
-from forward_stability.runs import Run
 
 START = 20 * PATIENCE  # for JupyterLab and the kernel
 CODE = f"""\
-from forward_stability.live.features import features_explorer
-from forward_stability.live.noise import noise_explorer
+from forward_stability.book.live.features_explorer import features_explorer
+from forward_stability.book.live.noise_explorer import noise_explorer
 display(noise_explorer(*{RUNS}), features_explorer(*{RUNS}))"""
 
 

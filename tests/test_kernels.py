@@ -5,8 +5,7 @@ import pytest
 import torch
 from scipy import integrate, ndimage, stats
 
-from forward_stability.errors import InputError
-from forward_stability.kernels import (
+from forward_stability.book.stencils import (
     AVERAGE,
     FIRST,
     SECOND,
@@ -19,6 +18,7 @@ from forward_stability.kernels import (
     share,
     shuffled_shares,
 )
+from forward_stability.errors import InputError
 from forward_stability.models import Network
 from forward_stability.spectral import conv_singular_values, symbol
 

@@ -9,12 +9,15 @@ import pytest
 import torch
 from PIL import Image
 
-from forward_stability import cli, ledger, paper, tables, training
-from forward_stability.config import Config
+from forward_stability import cli
+from forward_stability.book import paper, tables
+from forward_stability.book.table import Table
 from forward_stability.errors import InputError
-from forward_stability.ledger import FILENAME, Row
+from forward_stability.experiments import ledger, training
+from forward_stability.experiments.config import Config
+from forward_stability.experiments.ledger import FILENAME, Row
+from forward_stability.experiments.runs import Run, results_root
 from forward_stability.models import Network
-from forward_stability.runs import Run, results_root
 
 CONFIG = Config(variant="D", blocks=1, width=2, steps=6, batch_size=4, evaluate_every=2)
 
@@ -310,7 +313,7 @@ def test_table_2_counts_and_finds_the_erratum():
 
 
 def test_the_page_shows_each_cell_and_escapes_it():
-    table = tables.Table("T", ("a", "b"), {"S": [("1 < 2", "first\nsecond & last")]}, "note")
+    table = Table("T", ("a", "b"), {"S": [("1 < 2", "first\nsecond & last")]}, "note")
     page = table._repr_html_()
     for part in (
         "<caption>T</caption>",

@@ -10,17 +10,18 @@ from browser import find_barriers, open_page, serve, set_colours
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from forward_stability import figures
-from forward_stability.config import Config
-from forward_stability.data import load_dataset, scale, seeded_normal
+from forward_stability.book import figures
+from forward_stability.book.export import export_network
+from forward_stability.book.live import Page as LivePage
+from forward_stability.book.live import live
+from forward_stability.book.live.noise_explorer import choose_samples, noise_explorer, photographs
 from forward_stability.errors import InputError
-from forward_stability.export import export_network
-from forward_stability.live import Page as LivePage
-from forward_stability.live import live
-from forward_stability.live.noise import choose_samples, noise_explorer, photographs
+from forward_stability.experiments.config import Config
+from forward_stability.experiments.data import load_dataset, scale
+from forward_stability.experiments.noise import seeded_normal
+from forward_stability.experiments.runs import Run
+from forward_stability.experiments.training import train
 from forward_stability.models import Network
-from forward_stability.runs import Run
-from forward_stability.training import train
 
 RUNS = ["digits-D-m3-seed0", "digits-S-m3-seed0"]
 CIFAR = ["plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]

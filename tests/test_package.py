@@ -5,7 +5,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from forward_stability import runs
+from forward_stability.experiments import runs
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -25,5 +25,5 @@ def test_results_are_found_in_a_wheel_and_in_a_checkout(tmp_path, monkeypatch):
     assert runs.results_root() == ROOT / "results"
     package = tmp_path / "site-packages" / "forward_stability"
     (package / "results").mkdir(parents=True)
-    monkeypatch.setattr(runs, "__file__", str(package / "runs.py"))
+    monkeypatch.setattr(runs, "__file__", str(package / "experiments" / "runs.py"))
     assert runs.results_root() == package / "results"

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from forward_stability import figures
+from forward_stability.book import figures
+from forward_stability.book.question import NOT_A_NUMBER, Form, Question, question
 from forward_stability.errors import InputError
-from forward_stability.question import NOT_A_NUMBER, Form, Question, question
 
 
 def ask(answer=0.784, tol=0.005):

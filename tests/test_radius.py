@@ -9,14 +9,15 @@ from test_constraint import CONFIG, SIZE, dataset  # noqa: F401
 from torch import nn
 
 from forward_stability import cli
+from forward_stability.attack import attack
 from forward_stability.certificates import certify_layers
 from forward_stability.errors import InputError
+from forward_stability.experiments.storage import read_json
+from forward_stability.experiments.training import new_network, train
 from forward_stability.folding import FoldedConv, FoldedFlattening, FoldedLinear, forward
 from forward_stability.models import Network
-from forward_stability.radius import Certifier, attack, certifier
+from forward_stability.radius import Certifier, certifier
 from forward_stability.spectral import trained_weight
-from forward_stability.storage import read_json
-from forward_stability.training import new_network, train
 
 
 def linear(classes=4):
@@ -163,8 +164,8 @@ def test_the_margin_of_each_pair_beats_the_norm_of_the_classifier():
 
 
 def test_the_command_prints_and_writes_both_sides(dataset, tmp_path, monkeypatch, capsys):  # noqa: F811
-    monkeypatch.setattr("forward_stability.training.load_dataset", lambda *_, **__: dataset)
-    monkeypatch.setattr("forward_stability.runs.load_dataset", lambda *_, **__: dataset)
+    monkeypatch.setattr("forward_stability.experiments.training.load_dataset", lambda *_, **__: dataset)
+    monkeypatch.setattr("forward_stability.experiments.runs.load_dataset", lambda *_, **__: dataset)
     config = replace(CONFIG, variant="S", head="flattened", learning_rate=0.05, steps=40)
     train(config, tmp_path / "run", device="cpu")
     command = ["certify", str(tmp_path / "run"), "--images", "8", "--steps", "5", "--restarts", "2"]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from forward_stability.reporting import report
+from forward_stability.book.reporting import report
 
 
 def test_the_quoted_number_is_printed_and_not_the_computed_one(capsys):

@@ -12,7 +12,7 @@ import pytest
 from browser import SITE, find_barriers, open_page, serve
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, Response, expect
 
-from forward_stability.explore import BUDGET
+from forward_stability.book.explore import BUDGET
 
 PAGES = sorted(
     path.relative_to(SITE).as_posix()

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from forward_stability import storage
 from forward_stability.errors import InputError
+from forward_stability.experiments import storage
 
 TENSORS = {
     "a": torch.arange(6, dtype=torch.uint8).reshape(2, 3),

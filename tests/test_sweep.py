@@ -11,10 +11,11 @@ import psutil
 import pytest
 from filelock import FileLock
 
-from forward_stability import cli, ledger, sweep
-from forward_stability.config import Config
-from forward_stability.runs import Run, results_root
-from forward_stability.training import train
+from forward_stability import cli
+from forward_stability.experiments import ledger, sweep
+from forward_stability.experiments.config import Config
+from forward_stability.experiments.runs import Run, results_root
+from forward_stability.experiments.training import train
 
 FILE = """
 out = "out"

@@ -13,13 +13,14 @@ import torch.nn.functional as F
 from PIL import Image
 from scipy import stats
 
-from forward_stability import operators, training
-from forward_stability.config import Config
-from forward_stability.data import load_dataset, scale
+from forward_stability import operators
 from forward_stability.errors import InputError
+from forward_stability.experiments import evaluation, training
+from forward_stability.experiments.config import Config
+from forward_stability.experiments.data import load_dataset, scale
+from forward_stability.experiments.runs import Run
+from forward_stability.experiments.storage import load_tensors, save_tensors
 from forward_stability.models import Network, ResidualD
-from forward_stability.runs import Run
-from forward_stability.storage import load_tensors, save_tensors
 
 NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 CONFIG = Config(variant="D", blocks=1, width=2, steps=12, batch_size=4, evaluate_every=5)
@@ -236,8 +237,8 @@ def test_a_run_folder_holds_everything(config, tmp_path):
     assert run.info["result"]["test_accuracy"] == run.history[-1]["test_accuracy"]
     assert run.info["environment"].keys() >= {"commit", "hardware", "torch", "python"}
     dataset = load_dataset(config.dataset)
-    scores = training.predict(run.network(), dataset.test_images, batch_size=4)
-    assert training.accuracy(scores, dataset.test_labels) == run.history[-1]["test_accuracy"]
+    scores = evaluation.predict(run.network(), dataset.test_images, batch_size=4)
+    assert evaluation.accuracy(scores, dataset.test_labels) == run.history[-1]["test_accuracy"]
 
 
 def test_same_seed_same_weights_other_seed_other_weights(config, tmp_path):

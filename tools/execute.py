@@ -18,7 +18,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
-from forward_stability.storage import write_bytes
+from forward_stability.experiments.storage import write_bytes
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 TIMEOUT = 120  # seconds a cell, as in a build of the book

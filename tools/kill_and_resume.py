@@ -19,10 +19,10 @@ from pathlib import Path
 
 import torch
 
-from forward_stability.config import Config
-from forward_stability.runs import Run
-from forward_stability.storage import checksum, load_tensors
-from forward_stability.training import train
+from forward_stability.experiments.config import Config
+from forward_stability.experiments.runs import Run
+from forward_stability.experiments.storage import checksum, load_tensors
+from forward_stability.experiments.training import train
 
 
 def start(config: Config, folder: Path) -> int:

@@ -36,7 +36,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[nodes.Node | str]]) -> n
 
 
 def environment() -> nodes.table:
-    from forward_stability import runs
+    from forward_stability.experiments import runs
 
     found = runs.environment("cpu")
     now = datetime.datetime.now(datetime.UTC)
@@ -53,7 +53,7 @@ def environment() -> nodes.table:
 
 
 def data() -> nodes.table:
-    from forward_stability.data import SOURCES, data_root
+    from forward_stability.experiments.data import SOURCES, data_root
 
     rows = [("digits", "comes with scikit-learn")]
     for name in SOURCES:

@@ -1,7 +1,7 @@
 """The command ``forward-stability``.
 
-Its options are generated from :class:`~forward_stability.config.Config`. Input that a user can
-mend ends in one line on standard error and exit status 2.
+Its options are generated from :class:`~forward_stability.experiments.config.Config`. Input that a
+user can mend ends in one line on standard error and exit status 2.
 """
 
 import argparse
@@ -15,15 +15,17 @@ from typing import Any, NoReturn
 
 import torch
 
-from forward_stability import __version__, corruption, data, ledger, sweep
+from forward_stability import __version__
+from forward_stability.book.export import export_run
 from forward_stability.certificates import certify
-from forward_stability.config import Config
 from forward_stability.errors import InputError
-from forward_stability.export import export_run
-from forward_stability.radius import certify_run
-from forward_stability.runs import Run
-from forward_stability.storage import write_bytes, write_json
-from forward_stability.training import accuracy, choose_device, predict, train
+from forward_stability.experiments import data, evaluation, ledger, noise, sweep
+from forward_stability.experiments.certify_run import certify_run
+from forward_stability.experiments.config import Config
+from forward_stability.experiments.evaluation import accuracy, predict
+from forward_stability.experiments.runs import Run
+from forward_stability.experiments.storage import write_bytes, write_json
+from forward_stability.experiments.training import choose_device, train
 
 
 class Parser(argparse.ArgumentParser):
@@ -161,7 +163,7 @@ def build_parser() -> Parser:
     )
     sub.add_argument("folders", metavar="RUN", nargs="+", help="run folders")
     sub.add_argument(
-        "--out", type=Path, metavar="FILE", default=Path("results") / corruption.FILENAME,
+        "--out", type=Path, metavar="FILE", default=Path("results") / evaluation.FILENAME,
         help="the file (default: results/noise.json)",
     )  # fmt: skip
     sub.add_argument(
@@ -221,12 +223,11 @@ def run_evaluate(args: argparse.Namespace) -> None:
     print(f"{network.name} on {dataset.name}, test accuracy")
     line("no noise", lambda x: x)
     for sigma in args.sigma:
-        noise = partial(
-            data.unstructured_noise, sigma=sigma, generator=torch.Generator().manual_seed(args.seed)
-        )
-        line(f"σ = {sigma:g}", noise)
+        generator = torch.Generator().manual_seed(args.seed)
+        grain = partial(noise.unstructured_noise, sigma=sigma, generator=generator)
+        line(f"σ = {sigma:g}", grain)
     for epsilon in args.epsilon:
-        line(f"ε = {epsilon:g}", partial(data.structured_noise, x0=x0, epsilon=epsilon))
+        line(f"ε = {epsilon:g}", partial(noise.structured_noise, x0=x0, epsilon=epsilon))
 
 
 def run_bounds(args: argparse.Namespace) -> None:
@@ -295,7 +296,7 @@ def run_ledger(args: argparse.Namespace) -> None:
 
 def run_noise(args: argparse.Namespace) -> None:
     """``forward-stability noise``."""
-    entries = corruption.update(args.out, [Run(folder) for folder in args.folders], args.step)
+    entries = evaluation.update(args.out, [Run(folder) for folder in args.folders], args.step)
     print(f"{args.out}: {len(entries)} networks")
 
 

@@ -1,6 +1,6 @@
 """Test accuracy of trained networks on shifted images.
 
-    python benchmarks/shifts.py RUN [RUN ...] [--out FILE]
+    python studies/shifts.py RUN [RUN ...] [--out FILE]
 
 Each test image is shifted along both diagonals of the augmentation by up to 4 pixels, over the
 border that augmentation pads with. A network whose convolutions are periodic joins opposite edges
@@ -13,11 +13,12 @@ from pathlib import Path
 
 import torch
 
-from forward_stability.data import PAD, augment, load_dataset
 from forward_stability.errors import InputError
-from forward_stability.runs import Run, environment
-from forward_stability.storage import write_json
-from forward_stability.training import accuracy, choose_device, generator, predict
+from forward_stability.experiments.data import PAD, augment, load_dataset
+from forward_stability.experiments.evaluation import accuracy, predict
+from forward_stability.experiments.runs import Run, environment
+from forward_stability.experiments.storage import write_json
+from forward_stability.experiments.training import choose_device, generator
 
 
 def main() -> None:
@@ -52,7 +53,7 @@ def main() -> None:
         print(f"{run.folder.name}: " + "  ".join(f"{b:+d} {a:.4f}" for b, a in accuracies.items()))
     if args.out:
         names = " ".join(row["run"] for row in rows)
-        command = f"python benchmarks/shifts.py {names}"
+        command = f"python studies/shifts.py {names}"
         write_json(args.out, {"command": command, "environment": environment(device), "rows": rows})
 
 

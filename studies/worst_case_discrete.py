@@ -1,4 +1,4 @@
-"""How tight the constants of Theorems 5 and 6 are: python benchmarks/worst_case_discrete.py
+"""How tight the constants of Theorems 5 and 6 are: python studies/worst_case_discrete.py
 
 For ResNet-D and ResNet-S: on 8x8 images of one channel untrained networks with m = 3, 6, 9, 12,
 the same ones scaled to satisfy the hypotheses, and the trained runs given as arguments (default:
@@ -17,9 +17,10 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from forward_stability.attack import local_norm, worst_pair
 from forward_stability.certificates import certify_layers
-from forward_stability.data import load_dataset, scale
+from forward_stability.experiments.data import load_dataset, scale
+from forward_stability.experiments.runs import Run, environment, results_root
+from forward_stability.experiments.storage import write_json
 from forward_stability.folding import (
     Folded,
     FoldedConv,
@@ -29,9 +30,8 @@ from forward_stability.folding import (
     forward,
 )
 from forward_stability.models import Network
-from forward_stability.runs import Run, environment, results_root
 from forward_stability.spectral import conv_norm
-from forward_stability.storage import write_json
+from forward_stability.worst_pair import local_norm, worst_pair
 
 SEED, SIZE, RESTARTS, STEPS = 0, (8, 8), 6, 80
 RUNS = ("digits-D-m3-seed0", "digits-S-m3-seed0")
@@ -100,7 +100,7 @@ def main(names: list[str]) -> None:
             results.append(entry(network.name, "untrained", layers, images, 0.5))
             results.append(entry(network.name, "scaled", scaled(layers), images, 0.5))
     table = {
-        "command": "python benchmarks/worst_case_discrete.py",
+        "command": "python studies/worst_case_discrete.py",
         "seed": SEED,
         "steps": STEPS,
         "environment": environment("cpu"),

@@ -1,113 +1,24 @@
-"""The test accuracy of trained networks on corrupted images, beside the paper's Table 4.
+"""Table 4 of the paper beside ours: accuracies on corrupted images, as a table and as curves.
 
-Each level of unstructured noise is measured with several seeds, each level of structured noise with
-several images x0: the paper names one, "a ship". Chapter 14.
+The paper names one image x0, "a ship"; ours are several. Chapter 14.
 """
 
-from collections.abc import Iterable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from itertools import chain
-from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-import torch
 from matplotlib.figure import Figure
 
-from forward_stability import paper
-from forward_stability.data import Dataset, scale, structured_noise, unstructured_noise
-from forward_stability.figures import COLOURS, figure
-from forward_stability.models import VARIANTS, check_positive
-from forward_stability.runs import Run, environment, results_root
-from forward_stability.storage import read_json, write_json
-from forward_stability.tables import DATA, Table
-from forward_stability.training import accuracy, predict
-
-FILENAME = "noise.json"
-SIGMAS = (0.01, 0.02, 0.035, 0.05, 0.1)
-EPSILONS = (0.1, 0.25, 0.5, 0.75)
-SEEDS = (0, 1, 2)
-IMAGES = 4
-"""How many images x0 are tried."""
+from forward_stability.book import paper
+from forward_stability.book.figures import COLOURS, figure
+from forward_stability.book.table import Table
+from forward_stability.book.tables import DATA
+from forward_stability.experiments.evaluation import IMAGES, SEEDS
+from forward_stability.models import VARIANTS
 
 MARKERS = "o^Ds"
 """The markers of several trainings."""
-
-Levels = dict[str, list[float]]
-"""Test accuracies, one a seed or an image x0, by "clean", "σ = 0.02" or "ε = 0.25"."""
-
-
-def structured_images(dataset: Dataset) -> list[int]:
-    """The test images that serve as x0: the first ones of class "ship", or else of the first class.
-
-    Source: Fig. 8, which shows one that it calls "a ship".
-    """
-    classes = list(dataset.classes)
-    label = classes.index("ship") if "ship" in classes else 0
-    return (dataset.test_labels == label).nonzero()[:IMAGES, 0].tolist()
-
-
-def measure(run: Run, step: int = 1) -> dict[str, Any]:
-    """The test accuracies of the network of a run, with what they depend on.
-
-    Args:
-        run: a finished run.
-        step: take every step-th test image.
-
-    Raises:
-        InputError: if the run is not done, its data set is not at hand, or step is below 1.
-
-    Source: Eq. 28, Table 4. Chapter 14.
-    """
-    check_positive(step=step)
-    network, dataset = run.network(), run.dataset()
-    tested, labels = dataset.test_images[::step], dataset.test_labels[::step]
-    images = structured_images(dataset)
-
-    def test(corrupt: Any) -> float:
-        return accuracy(predict(network, tested, corrupt), labels)
-
-    def grain(sigma: float, seed: int) -> float:
-        generator = torch.Generator().manual_seed(seed)
-        return test(partial(unstructured_noise, sigma=sigma, generator=generator))
-
-    def ghost(epsilon: float, index: int) -> float:
-        x0 = scale(dataset.test_images[index])
-        return test(partial(structured_noise, x0=x0, epsilon=epsilon))
-
-    levels: Levels = {"clean": [test(lambda x: x)]}
-    levels |= {f"σ = {s:g}": [grain(s, seed) for seed in SEEDS] for s in SIGMAS}
-    levels |= {f"ε = {e:g}": [ghost(e, index) for index in images] for e in EPSILONS}
-    return {
-        "variant": run.config.variant,
-        "blocks": run.config.blocks,
-        "steps": run.config.steps,
-        "data": run.data_name,
-        "fingerprint": dataset.fingerprint,
-        "test_images": len(tested),
-        "seeds": list(SEEDS),
-        "x0": images,
-        "environment": environment("cpu"),
-        "accuracy": levels,
-    }
-
-
-def update(path: Path, runs: Iterable[Run], step: int = 1) -> dict[str, Any]:
-    """Measure runs and write them to a file, each when it is done; others in it stay.
-
-    Raises:
-        InputError: if the file is damaged, or for a run as :func:`measure` does.
-    """
-    entries = read_json(path) if path.is_file() else {}
-    for run in runs:
-        entries[run.folder.resolve().name] = measure(run, step)
-        write_json(path, entries)
-    return entries
-
-
-def read(path: Path | None = None) -> dict[str, Any]:
-    """What :func:`update` wrote; by default, what comes with the book."""
-    return read_json(path or results_root() / FILENAME)
 
 
 def find(entries: Mapping[str, Any], variant: str, blocks: int, dataset: str) -> list[Any]:

@@ -22,6 +22,8 @@ from torch import Tensor
 
 from forward_stability.certificates import certify_layers
 from forward_stability.errors import InputError
+from forward_stability.experiments.runs import Run
+from forward_stability.experiments.storage import tensors_to_bytes
 from forward_stability.folding import (
     Folded,
     FoldedConv,
@@ -33,8 +35,6 @@ from forward_stability.folding import (
     fold,
 )
 from forward_stability.models import Network
-from forward_stability.runs import Run
-from forward_stability.storage import tensors_to_bytes
 
 LEVELS = 2**15 - 1
 """The largest integer that a weight is stored as."""

@@ -16,8 +16,8 @@ from typing import Any
 
 import ipywidgets
 
+from forward_stability.book.figures import on_page
 from forward_stability.errors import InputError
-from forward_stability.figures import on_page
 
 NOT_A_NUMBER = "Write a number such as 0.25."
 
@@ -91,7 +91,7 @@ class Form:
         self.content = base64.b64encode(content.encode()).decode()
 
     def _repr_mimebundle_(self, **_kwargs: Any) -> dict[str, str]:
-        template = resources.files("forward_stability").joinpath("question.html").read_text("utf-8")
+        template = resources.files(__package__).joinpath("question.html").read_text("utf-8")
         page = string.Template(template).substitute(
             id=f"question-{uuid.uuid4().hex[:12]}",
             prompt=html.escape(self.prompt),

@@ -13,10 +13,6 @@ nothing; on a GPU the whole step is one CUDA graph, whose layers are compiled in
 
 import hashlib
 import time
-import warnings
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from math import sqrt
 from pathlib import Path
@@ -28,14 +24,16 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from tqdm.auto import tqdm
 
-from forward_stability.config import Config
 from forward_stability.constraint import constrain, initialise_, plain_weights, sensitivity
-from forward_stability.data import PAD, Dataset, augment, load_dataset, scale
 from forward_stability.errors import InputError
+from forward_stability.experiments.config import Config
+from forward_stability.experiments.cuda_graph import Graphed
+from forward_stability.experiments.data import PAD, Dataset, augment, load_dataset, scale
+from forward_stability.experiments.evaluation import accuracy, predict
+from forward_stability.experiments.runs import Run, environment
+from forward_stability.experiments.storage import write_json
 from forward_stability.models import Network, PeriodicConv2d, ResidualD, project_
-from forward_stability.runs import Run, environment
 from forward_stability.spectral import trained_weight
-from forward_stability.storage import write_json
 
 COMPILE_FROM = 40_000
 """The steps of a training from which compiling its layers on a GPU pays.
@@ -75,37 +73,6 @@ def parameter_groups(network: Network, alpha: float) -> list[dict[str, Any]]:
 def learning_rate(config: Config, step: int) -> float:
     """The learning rate of a step: divided by 10 after every ``decay_every`` steps (Sect. 4)."""
     return config.learning_rate * 0.1 ** (step // (config.decay_every or config.steps))
-
-
-@torch.no_grad()
-def predict(
-    network: Network,
-    images: Tensor,
-    corrupt: Callable[[Tensor], Tensor] = lambda x: x,
-    batch_size: int = 100,
-) -> Tensor:
-    """The scores x^N of images, batch by batch, in evaluation mode.
-
-    Args:
-        network: the network, on any device; its mode is restored.
-        images: uint8, shape ``(n, channels, height, width)``.
-        corrupt: applied to each batch, in [0, 1].
-        batch_size: images at a time.
-
-    Returns:
-        shape ``(n, classes)``, on the CPU.
-    """
-    training, device = network.training, network.get_buffer("mean").device
-    network.eval()
-    with parametrize.cached():
-        scores = [network(corrupt(scale(x.to(device)))).cpu() for x in images.split(batch_size)]
-    network.train(training)
-    return torch.cat(scores)
-
-
-def accuracy(scores: Tensor, labels: Tensor) -> float:
-    """The fraction of images whose largest score is that of their label."""
-    return (scores.argmax(dim=1) == labels).double().mean().item()
 
 
 def choose_device(name: str) -> str:
@@ -160,65 +127,6 @@ def margin_loss(y: Tensor, labels: Tensor, temperature: float, margin: float) ->
     if margin:
         y = y - sqrt(2) * margin * F.one_hot(labels, y.shape[1]).to(y)
     return F.cross_entropy(y / temperature, labels)
-
-
-@contextmanager
-def measuring() -> Iterator[None]:
-    """cuDNN takes the fastest deterministic algorithm, by measuring them.
-
-    And the compiler does not warn that the classifier multiplies in float32, not TF32.
-    """
-    cudnn = torch.backends.cudnn
-    before = cudnn.benchmark, cudnn.deterministic
-    cudnn.benchmark = cudnn.deterministic = True
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "TensorFloat32 tensor cores")
-            yield
-    finally:
-        cudnn.benchmark, cudnn.deterministic = before
-
-
-class Graphed:
-    """A function of one tensor as a CUDA graph: launched as a whole instead of kernel by kernel.
-
-    The first :data:`WARM_UP` calls with each shape are plain ones, in which libraries choose their
-    algorithms (cuDNN by measuring them); then the kernels are recorded, and replayed from there on.
-    The function must not wait for the device, and keeps its results by writing to tensors that
-    stay. It is recorded on a stream of its own: graphs that are recorded on one stream share the
-    scratch memory of cuBLAS, which is freed with the first of them.
-
-    Args:
-        function: from a tensor on a GPU to a tensor.
-
-    Source: PyTorch's notes on CUDA semantics, "CUDA Graphs"; its issue 193402. Chapter 13.
-    """
-
-    WARM_UP = 3
-
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        self.function = function
-        self.stream = torch.cuda.Stream()
-        self.calls: Counter[torch.Size] = Counter()
-        self.graphs: dict[torch.Size, tuple[torch.cuda.CUDAGraph, Tensor, Tensor]] = {}
-
-    def __call__(self, x: Tensor) -> Tensor:
-        if self.calls[x.shape] < self.WARM_UP:
-            self.calls[x.shape] += 1
-            self.stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(self.stream), measuring():
-                result = self.function(x)
-            torch.cuda.current_stream().wait_stream(self.stream)
-            return result
-        if x.shape not in self.graphs:
-            graph, given = torch.cuda.CUDAGraph(), x.clone()
-            with torch.cuda.graph(graph, stream=self.stream), measuring():
-                result = self.function(given)
-            self.graphs[x.shape] = graph, given, result
-        graph, given, result = self.graphs[x.shape]
-        given.copy_(x)
-        graph.replay()
-        return result.clone()
 
 
 class Trainer:

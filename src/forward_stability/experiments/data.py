@@ -1,4 +1,4 @@
-"""Data sets as tensors in memory, their augmentation, and the corruptions of Eq. 28.
+"""Data sets as tensors in memory, and their augmentation.
 
 ``digits`` comes with scikit-learn, so that every chapter runs without a download. The others come
 through torchvision, from a folder for data (see :func:`data_root`) into one checked file each.
@@ -6,9 +6,6 @@ through torchvision, from a folder for data (see :func:`data_root`) into one che
 
 import hashlib
 import os
-import urllib.error
-import urllib.request
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +21,8 @@ from torchvision import datasets
 from tqdm.auto import tqdm
 
 from forward_stability.errors import InputError
-from forward_stability.storage import checksum, load_tensors, save_tensors
+from forward_stability.experiments.download import check, fetch
+from forward_stability.experiments.storage import checksum, load_tensors, save_tensors
 
 PAD = 4
 """Pixels by which a training image is padded on each side before it is cropped (Sect. 4)."""
@@ -158,7 +156,7 @@ def load_dataset(
                         f"{name} is not here ({archive} is missing): {mend} to fetch it"
                     )
                 fetch(f"{mirror.rstrip('/')}/{filename}" if mirror else url, archive, md5, progress)
-            _check(archive, md5, mend)
+            check(archive, md5, mend)
         # All archives are verified, so torchvision unpacks them and does not download.
         parts = _open(source, download=True)
     tensors = {}
@@ -293,59 +291,6 @@ def _read_images(files: Any) -> Tensor:
     return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).contiguous()
 
 
-def _check(path: Path, md5: str, mend: str) -> None:
-    """Raise InputError unless the file has the MD5 sum."""
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "md5").hexdigest()
-    if found != md5:
-        size = path.stat().st_size
-        raise InputError(
-            f"{path} ({size:,} bytes) is damaged: MD5 {found}, expected {md5}: delete it and {mend}"
-        )
-
-
-def fetch(url: str, path: Path, md5: str, progress: bool = True) -> None:
-    """Download a file, going on where an earlier try stopped, and check its MD5 sum.
-
-    What has come so far is kept beside it under ``.part``. The progress bar says how long it will
-    take: the original host of CIFAR was slowed to about an hour in June 2026, a mirror helps.
-
-    Raises:
-        InputError: if the host cannot be reached, or the file has another checksum.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
-    try:
-        with urllib.request.urlopen(request, timeout=60) as response:
-            resumed = response.status == 206
-            done = have if resumed else 0
-            length = response.headers.get("Content-Length")
-            bar = tqdm(
-                total=done + int(length) if length else None,
-                initial=done,
-                unit="B",
-                unit_scale=True,
-                desc=path.name,
-                disable=not progress or None,
-            )
-            with bar, part.open("ab" if resumed else "wb") as file:
-                while block := response.read(1 << 16):
-                    file.write(block)
-                    bar.update(len(block))
-    except urllib.error.HTTPError as error:
-        if error.code != 416:  # 416: the part is already whole
-            raise InputError(f"cannot download {url}: {error}; try --mirror") from error
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        raise InputError(
-            f"the download of {url} broke off ({error}); run the command again to go on, "
-            "or try --mirror"
-        ) from error
-    _check(part, md5, "run the command again")
-    part.replace(path)
-
-
 def augment(images: Tensor, border: Tensor, shifts: Tensor, flips: Tensor) -> Tensor:
     """Each image shifted by up to 4 pixels, and flipped where ``flips`` says so.
 
@@ -373,57 +318,3 @@ def augment(images: Tensor, border: Tensor, shifts: Tensor, flips: Tensor) -> Te
     index = torch.arange(n, device=device).view(n, 1, 1)
     crops = padded[index, :, rows.unsqueeze(2), columns.unsqueeze(1)]
     return crops.permute(0, 3, 1, 2)
-
-
-def unstructured_noise(images: Tensor, sigma: float, generator: torch.Generator) -> Tensor:
-    """The images plus independent normal noise in every pixel: x + η, η ~ N(0, σ²).
-
-    Values are not cut off at 0 and 1, as Eq. 28 does not.
-
-    Args:
-        images: in [0, 1], shape ``(batch, channels, height, width)``.
-        sigma: σ ≥ 0, on the [0, 1] scale.
-        generator: on the CPU, so that the noise is the same whatever the device of the images.
-
-    Source: Eq. 28a. Chapter 14.
-    """
-    if not sigma >= 0:
-        raise InputError(f"sigma must be at least 0, got {sigma}")
-    noise = torch.randn(images.shape, generator=generator, dtype=images.dtype)
-    return images + sigma * noise.to(images.device)
-
-
-def seeded_normal(shape: Sequence[int], seed: int) -> Tensor:
-    """Independent standard normal numbers that depend on the seed alone, in any version of NumPy.
-
-    The explorers draw the same numbers in the browser (``live/noise.js``), so that
-    ``image + sigma * seeded_normal(image.shape, seed)`` is the image that they show.
-
-    Args:
-        shape: of the result; it is filled in the order of its indices.
-        seed: from 0 to 2³² − 1.
-
-    Returns:
-        float64.
-
-    Source: η/σ of Eq. 28a. Chapter 14.
-    """
-    # NumPy keeps the numbers of its old generator as they are; it may change those of the new one.
-    return torch.from_numpy(np.random.RandomState(seed).standard_normal(tuple(shape)))
-
-
-def structured_noise(images: Tensor, x0: Tensor, epsilon: float) -> Tensor:
-    """The images plus a multiple of one fixed image: x + ε x0.
-
-    Args:
-        images: in [0, 1], shape ``(batch, channels, height, width)``.
-        x0: the fixed image, in [0, 1], shape ``(channels, height, width)``.
-        epsilon: ε ≥ 0.
-
-    Source: Eq. 28b. Chapter 14.
-    """
-    if not epsilon >= 0:
-        raise InputError(f"epsilon must be at least 0, got {epsilon}")
-    if x0.shape != images.shape[1:]:
-        raise InputError(f"x0 must have the shape {tuple(images.shape[1:])}, got {tuple(x0.shape)}")
-    return images + epsilon * x0.to(images)

@@ -1,6 +1,6 @@
 """Test accuracy of trained networks on the images of CIFAR-10 and on their re-encoding as JPEG.
 
-    python benchmarks/reencoding.py RUN [RUN ...] [--out FILE]
+    python studies/reencoding.py RUN [RUN ...] [--out FILE]
 
 Both data sets must hold the same images in the same order, as two folders of images with the same
 file names do. How far apart they are is measured, too: the root mean square over all pixels and
@@ -12,11 +12,12 @@ from pathlib import Path
 
 import torch
 
-from forward_stability.data import Dataset, load_dataset, scale
 from forward_stability.errors import InputError
-from forward_stability.runs import Run, environment
-from forward_stability.storage import write_json
-from forward_stability.training import accuracy, choose_device, predict
+from forward_stability.experiments.data import Dataset, load_dataset, scale
+from forward_stability.experiments.evaluation import accuracy, predict
+from forward_stability.experiments.runs import Run, environment
+from forward_stability.experiments.storage import write_json
+from forward_stability.experiments.training import choose_device
 
 
 def distance(a: Dataset, b: Dataset) -> float:
@@ -59,7 +60,7 @@ def main() -> None:
         print(f"{run.folder.name}: " + "  ".join(f"{k} {a:.4f}" for k, a in found.items()))
     if args.out:
         content = {
-            "command": "python benchmarks/reencoding.py " + " ".join(row["run"] for row in rows),
+            "command": "python studies/reencoding.py " + " ".join(row["run"] for row in rows),
             "environment": environment(device),
             "data": {
                 key: {

@@ -4,10 +4,8 @@ A verdict is given for runs of the full protocol only. A shortened run is shown 
 other, says so, and gets no verdict. Chapter 13 and the reproduction ledger show what is made here.
 """
 
-import html
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from statistics import mean, stdev
@@ -16,14 +14,16 @@ import torch
 from matplotlib.figure import Figure
 from torch.utils.flop_counter import FlopCounterMode
 
-from forward_stability import paper
-from forward_stability.config import PAPER_STEPS, Config
+from forward_stability.book import paper
+from forward_stability.book.figures import figure
+from forward_stability.book.table import Table
 from forward_stability.errors import InputError
-from forward_stability.figures import figure
-from forward_stability.ledger import Row
+from forward_stability.experiments import evaluation
+from forward_stability.experiments.config import PAPER_STEPS, Config
+from forward_stability.experiments.ledger import Row
+from forward_stability.experiments.runs import Run, results_root
+from forward_stability.experiments.storage import read_json
 from forward_stability.models import VARIANTS, Network
-from forward_stability.runs import Run, results_root
-from forward_stability.storage import read_json
 
 MARGIN = 1.5
 """A test accuracy is reproduced if its mean over seeds is within so many percentage points."""
@@ -38,55 +38,6 @@ DATA = {
 
 SHORTENED = {"steps", "evaluate_every", "precision"}
 """What may differ from Sect. 4 in a run that is shown in a table, without a verdict."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table that a notebook displays, narrow enough for a phone.
-
-    Attributes:
-        title: above the table.
-        header: the names of the columns.
-        sections: headings, each with its rows; of a cell, the second line is set smaller.
-        note: below the table.
-    """
-
-    title: str
-    header: tuple[str, ...]
-    sections: dict[str, list[tuple[str, ...]]]
-    note: str = ""
-
-    @property
-    def rows(self) -> list[tuple[str, ...]]:
-        """The rows of all sections."""
-        return [row for rows in self.sections.values() for row in rows]
-
-    def __repr__(self) -> str:
-        lines = [self.title, " | ".join(self.header)]
-        for heading, rows in self.sections.items():
-            lines += [heading] if heading else []
-            lines += [" | ".join(cell.replace("\n", "; ") for cell in row) for row in rows]
-        return "\n".join([*lines, *([self.note] if self.note else [])])
-
-    def _repr_html_(self) -> str:
-        def cell(text: str) -> str:
-            first, _, second = (html.escape(part) for part in text.partition("\n"))
-            return f"<td>{first}<br><small>{second}</small></td>" if second else f"<td>{first}</td>"
-
-        head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in self.header)
-        parts = [f'<table class="table results"><caption>{html.escape(self.title)}</caption>']
-        parts.append(f"<thead><tr>{head}</tr></thead>")
-        for heading, rows in self.sections.items():
-            parts.append("<tbody>")
-            if heading:
-                span = f'<th scope="rowgroup" colspan="{len(self.header)}">'
-                parts.append(f"<tr>{span}{html.escape(heading)}</th></tr>")
-            parts += [f"<tr>{''.join(map(cell, row))}</tr>" for row in rows]
-            parts.append("</tbody>")
-        parts.append("</table>")
-        if self.note:
-            parts.append(f'<p class="note">{html.escape(self.note)}</p>')
-        return "\n".join(parts)
 
 
 def changed(row: Row) -> dict[str, str]:
@@ -211,7 +162,7 @@ def table_3(rows: Sequence[Row]) -> Table:
     """Test accuracy of ResNet-D and ResNet-S, averaged over the last 5,000 training steps.
 
     Args:
-        rows: of the ledger, see :func:`~forward_stability.ledger.read`.
+        rows: of the ledger, see :func:`~forward_stability.experiments.ledger.read`.
 
     Source: Table 3. Chapter 13.
     """
@@ -340,16 +291,13 @@ def other_results(folder: Path | None = None) -> Table:
     for path in sorted(folder.glob("*.json")):
         content = read_json(path)
         try:
-            if (
-                path.name == "noise.json"
-            ):  # of corruption.py, which imports this module: an entry a run
+            if path.name == evaluation.FILENAME:  # an entry a run
                 runs = " ".join(f"results/{name}" for name in content)
                 entry = next(iter(content.values()))
                 content = {**entry, "command": f"forward-stability noise {runs}"}
             environment = content.get("environment", content)
-            command = content.get("command", f"python benchmarks/{path.stem}.py")
             made = f"{environment['hardware']}\ncommit {environment['commit'][:12]}"
+            lines.append((f"{path.name}\n{content['command']}", made))
         except (AttributeError, KeyError, TypeError) as error:
-            raise InputError(f"{path} does not say its hardware and commit") from error
-        lines.append((f"{path.name}\n{command}", made))
+            raise InputError(f"{path} does not say its command, hardware and commit") from error
     return Table("Other results", ("file and command", "made on"), {"": lines})

@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from forward_stability.data import Dataset
+from forward_stability.book.export import export_run
+from forward_stability.book.live import Page, Widget, live
 from forward_stability.errors import InputError
-from forward_stability.export import export_run
-from forward_stability.live import Page, Widget, live
-from forward_stability.runs import Run
+from forward_stability.experiments.data import Dataset
+from forward_stability.experiments.runs import Run
 
 PHOTOGRAPHS = {"cat": "a cat", "coffee": "a cup of coffee", "rocket": "a rocket"}
 """Photographs that come with scikit-image, free of rights, and what they show."""

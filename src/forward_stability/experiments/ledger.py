@@ -12,10 +12,10 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from forward_stability.config import PAPER_STEPS, Config
 from forward_stability.errors import InputError
-from forward_stability.runs import Run
-from forward_stability.storage import write_bytes
+from forward_stability.experiments.config import PAPER_STEPS, Config
+from forward_stability.experiments.runs import Run
+from forward_stability.experiments.storage import write_bytes
 
 FILENAME = "ledger.csv"
 
@@ -99,7 +99,7 @@ def average_accuracy(history: list[dict[str, Any]], steps: int) -> tuple[float, 
     For a training of another length, over the same fraction of its steps.
 
     Args:
-        history: the entries of a run, see :attr:`~forward_stability.runs.Run.history`.
+        history: the entries of a run, see :attr:`~forward_stability.experiments.runs.Run.history`.
         steps: the number of steps of the training.
 
     Returns:

@@ -20,8 +20,8 @@ import ipywidgets
 from matplotlib.figure import Figure
 from PIL import Image
 
+from forward_stability.book.figures import data_uri, encode, on_page, picture
 from forward_stability.errors import InputError
-from forward_stability.figures import data_uri, encode, on_page, picture
 
 BUDGET = 300_000
 """The most bytes that the frames of one figure may take on a page."""
@@ -183,7 +183,7 @@ class Page:
             first = first * length + options.index(self.start[name])
         sources = [data_uri(frame, "WEBP") for frame in self.frames]
         frames = [{"src": s, "alt": a} for s, a in zip(sources, self.alts, strict=True)]
-        template = resources.files("forward_stability").joinpath("explore.html").read_text("utf-8")
+        template = resources.files(__package__).joinpath("explore.html").read_text("utf-8")
         identifier = f"explore-{uuid.uuid4().hex[:12]}"
         page = string.Template(template).substitute(
             id=identifier,

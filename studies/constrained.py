@@ -5,7 +5,7 @@ its clean and certified accuracy on a random choice of test images. The rows say
 matters, not how good it can get: the trainings are far from converged. Writes
 ``results/constrained.json`` row by row; rows that are there are kept.
 
-    python benchmarks/constrained.py --dataset imagefolder:DIR
+    python studies/constrained.py --dataset imagefolder:DIR
 
 Chapter 15.
 """
@@ -18,14 +18,15 @@ from typing import Any
 import torch
 from torch.nn.utils import parametrize
 
-from forward_stability.config import Config
-from forward_stability.data import Dataset, load_dataset, scale
 from forward_stability.errors import InputError
+from forward_stability.experiments.certify_run import RADII
+from forward_stability.experiments.config import Config
+from forward_stability.experiments.data import Dataset, load_dataset, scale
+from forward_stability.experiments.runs import environment, results_root
+from forward_stability.experiments.storage import read_json, write_json
+from forward_stability.experiments.training import Trainer, generator
 from forward_stability.models import Classifier, Convolution, ResidualS
-from forward_stability.radius import RADII, certifier
-from forward_stability.runs import environment, results_root
-from forward_stability.storage import read_json, write_json
-from forward_stability.training import Trainer, generator
+from forward_stability.radius import certifier
 
 BASE = Config(
     variant="S", blocks=1, width=16, steps=800, decay_every=550, learning_rate=0.01,
@@ -120,7 +121,7 @@ def main() -> None:
         table = read_json(path) if path.is_file() else {"rows": []}
         table["rows"].append({"name": name, "ingredient": ingredient, **result})
         table |= {
-            "command": "python benchmarks/constrained.py --dataset DIR",
+            "command": "python studies/constrained.py --dataset DIR",
             "data": dataset.fingerprint,
             "steps": BASE.steps,
             "batch_size": BASE.batch_size,

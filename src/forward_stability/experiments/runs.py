@@ -20,11 +20,17 @@ import torchvision
 from torch import Tensor
 
 from forward_stability import __version__
-from forward_stability.config import Config
-from forward_stability.data import Dataset, load_dataset
 from forward_stability.errors import InputError
+from forward_stability.experiments.config import Config
+from forward_stability.experiments.data import Dataset, load_dataset
+from forward_stability.experiments.storage import (
+    load_tensors,
+    read_json,
+    save_tensors,
+    write_bytes,
+    write_json,
+)
 from forward_stability.models import Network
-from forward_stability.storage import load_tensors, read_json, save_tensors, write_bytes, write_json
 
 
 def results_root() -> Path:
@@ -32,7 +38,7 @@ def results_root() -> Path:
 
     An installed wheel carries it inside the package; in a checkout it lies at the top.
     """
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     carried = package / "results"
     return carried if carried.is_dir() else package.parents[1] / "results"
 
@@ -258,7 +264,7 @@ def hardware(device: str) -> str:
 
 def commit() -> str:
     """The commit of the checkout that the package is imported from, "+" if it was changed."""
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1]
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(here), *arguments]

@@ -18,12 +18,12 @@ import joblib
 import torch
 from filelock import FileLock
 
-from forward_stability.config import Config
 from forward_stability.errors import InputError
-from forward_stability.ledger import IDENTITY
+from forward_stability.experiments.config import Config
+from forward_stability.experiments.ledger import IDENTITY
+from forward_stability.experiments.runs import Run
+from forward_stability.experiments.training import train
 from forward_stability.models import check_positive
-from forward_stability.runs import Run
-from forward_stability.training import train
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The hunt of chapters 4 to 6 at full size: python benchmarks/worst_case_continuous.py
+"""The hunt of chapters 4 to 6 at full size: python studies/worst_case_continuous.py
 
 For each of Eqs. 7, 8, 10, 12 and 13: 100,000 random networks, and gradient ascent from 96 random
 starts in dimensions 2, 3 and 5; the ten best of each dimension are measured again by the
@@ -10,9 +10,9 @@ import time
 
 import torch
 
+from forward_stability.experiments.runs import environment, results_root
+from forward_stability.experiments.storage import write_json
 from forward_stability.growth import EQUATIONS
-from forward_stability.runs import environment, results_root
-from forward_stability.storage import write_json
 from forward_stability.worst_case import random_instance, ratio, reference_ratio, search
 
 SEED, RANDOM, RESTARTS, ITERATIONS = 0, 20_000, 32, 400

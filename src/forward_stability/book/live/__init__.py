@@ -1,9 +1,10 @@
 """Trained networks that run in the reader's browser, with a kernel or without one.
 
-``engine.js`` evaluates what :mod:`~forward_stability.export` writes, and ``noise.js`` draws the
-noise that :func:`forward_stability.data.seeded_normal` draws; ``worker.js`` runs both beside the
-page. An explorer is one more file, whose ``build`` fills its element. The same ES module serves two
-hosts: an anywidget in a kernel, and a few lines of script on a page. Chapters 12 and 14.
+``engine.js`` evaluates what :mod:`~forward_stability.book.export` writes, and ``normal.js`` draws
+the noise that :func:`~forward_stability.experiments.noise.seeded_normal` draws; ``worker.js`` runs
+both beside the page. An explorer is one more file, whose ``build`` fills its element. The same ES
+module serves two hosts: an anywidget in a kernel, and a few lines of script on a page. Chapters 12
+and 14.
 """
 
 import base64
@@ -18,7 +19,7 @@ from typing import Any, ClassVar
 import anywidget
 import traitlets
 
-from forward_stability.figures import on_page
+from forward_stability.book.figures import on_page
 
 
 def source(*names: str) -> str:
@@ -28,7 +29,7 @@ def source(*names: str) -> str:
 
 def module(explorer: str) -> str:
     """The ES module of an explorer, such as ``noise_explorer.js``, with the text of its worker."""
-    worker = json.dumps(source("engine.js", "noise.js", "worker.js"))
+    worker = json.dumps(source("engine.js", "normal.js", "worker.js"))
     return "\n".join([f"const WORKER = {worker};", source(explorer, "host.js")])
 
 
