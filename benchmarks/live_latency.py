@@ -23,7 +23,7 @@ from playwright.sync_api import Browser
 
 from forward_stability.book.live import Page
 from forward_stability.book.live.noise_explorer import noise_explorer
-from forward_stability.experiments.runs import environment
+from forward_stability.experiments.provenance import command, environment
 from forward_stability.experiments.storage import write_json
 
 MEASURE = """async (moves) => {
@@ -92,7 +92,12 @@ def main() -> int:
         version = browser.version
     if options.out:
         write_json(
-            options.out, {"environment": environment("cpu") | {"browser": version}, "rows": rows}
+            options.out,
+            {
+                "command": command(),
+                "environment": environment("cpu") | {"browser": version},
+                "rows": rows,
+            },
         )
     return 0
 

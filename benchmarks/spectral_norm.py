@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 from torch.nn.utils.parametrizations import spectral_norm
 
-from forward_stability.experiments.runs import environment, hardware
+from forward_stability.experiments.provenance import command, environment, hardware
 from forward_stability.experiments.storage import write_json
-from forward_stability.models import Network, PeriodicConv2d
+from forward_stability.layers import PeriodicConv2d
+from forward_stability.models import Network
 from forward_stability.operators import conv, conv_adjoint, conv_matrix
 from forward_stability.spectral import conv_norm, gram_bound
 
@@ -156,6 +157,7 @@ def main() -> None:
     if args.out:
         table = {
             "filters": len(every),
+            "command": command(),
             "environment": environment("cpu"),
             "repeat": args.repeat,
             "rows": rows,

@@ -43,7 +43,7 @@ from forward_stability import operators
 from forward_stability.experiments.config import Config
 from forward_stability.experiments.cuda_graph import measuring
 from forward_stability.experiments.data import PAD, Dataset, augment, load_dataset, scale
-from forward_stability.experiments.runs import environment
+from forward_stability.experiments.provenance import command, environment
 from forward_stability.experiments.storage import write_json
 from forward_stability.experiments.training import COMPILE_FROM, Trainer, choose_device
 from forward_stability.models import VARIANTS, project_
@@ -58,7 +58,7 @@ class Pictures(torch.utils.data.Dataset):
     def __init__(self, dataset: Dataset) -> None:
         self.images, self.labels = dataset.train_images, dataset.train_labels
         height, width = self.images.shape[-2:]
-        flip = [transforms.RandomHorizontalFlip()] if dataset.mirror else []
+        flip = [transforms.RandomHorizontalFlip()] if dataset.flips else []
         fill = tuple((255 * dataset.border).round().int().flatten().tolist())
         crop = transforms.RandomCrop((height, width), padding=PAD, fill=fill)
         self.transform = transforms.Compose([crop, *flip, transforms.ToTensor()])
@@ -293,9 +293,8 @@ def main() -> None:
     if args.profile:
         variant, blocks = args.variants[0], args.blocks[0]
         config = Config(variant, blocks, dataset=args.dataset).resolved(len(dataset.train_images))
-        command = f"python benchmarks/training.py --device {device} --variants {variant} "
         content = {
-            "command": command + f"--blocks {blocks} --profile FILE",
+            "command": command(),
             "environment": info,
             "dataset": about,
             "variant": variant,
@@ -310,7 +309,7 @@ def main() -> None:
 
     def save() -> None:
         content = {
-            "command": f"python benchmarks/training.py --dataset {args.dataset} --device {device}",
+            "command": command(),
             "environment": info,
             "dataset": about,
             "repeat": args.repeat,

@@ -12,30 +12,34 @@ Chapter 15.
 
 import argparse
 import time
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch.nn.utils import parametrize
 
 from forward_stability.errors import InputError
-from forward_stability.experiments.certify_run import RADII
-from forward_stability.experiments.config import Config
+from forward_stability.experiments.config import Beyond, Config
 from forward_stability.experiments.data import Dataset, load_dataset, scale
-from forward_stability.experiments.runs import environment, results_root
+from forward_stability.experiments.provenance import command, environment, results_root
+from forward_stability.experiments.radii import RADII
 from forward_stability.experiments.storage import read_json, write_json
 from forward_stability.experiments.training import Trainer, generator
-from forward_stability.models import Classifier, Convolution, ResidualS
+from forward_stability.layers import Classifier, Convolution, ResidualS
 from forward_stability.radius import certifier
 
 BASE = Config(
     variant="S", blocks=1, width=16, steps=800, decay_every=550, learning_rate=0.01,
-    temperature=0.25, margin=1.0, constraint="theorem", pooling_bound=0.02,
-    initialisation="identity", images="halved", head="flattened",
+    beyond=Beyond(
+        temperature=0.25, margin=1.0, constraint="theorem", pooling_bound=0.02,
+        initialisation="identity", images="halved", head="flattened",
+    ),
 )  # fmt: skip
 
 PLAIN = {"margin": 0.0}
-PAPER = {"constraint": "none", "temperature": 1.0, "margin": 0.0, "learning_rate": 0.1}
+PAPER = {
+    **{name: getattr(Beyond, name) for name in ("constraint", "pooling_bound", "initialisation")},
+    **{"temperature": 1.0, "margin": 0.0, "learning_rate": 0.1},
+}
 
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "base": ("", {}),
@@ -117,11 +121,11 @@ def main() -> None:
             table = {"rows": []}
         if name in [row["name"] for row in table["rows"]]:
             continue
-        result = measure(replace(BASE, **changes), dataset, free, args.images)
+        result = measure(BASE.changed(**changes), dataset, free, args.images)
         table = read_json(path) if path.is_file() else {"rows": []}
         table["rows"].append({"name": name, "ingredient": ingredient, **result})
         table |= {
-            "command": "python studies/constrained.py --dataset DIR",
+            "command": command(),
             "data": dataset.fingerprint,
             "steps": BASE.steps,
             "batch_size": BASE.batch_size,

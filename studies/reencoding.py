@@ -15,7 +15,8 @@ import torch
 from forward_stability.errors import InputError
 from forward_stability.experiments.data import Dataset, load_dataset, scale
 from forward_stability.experiments.evaluation import accuracy, predict
-from forward_stability.experiments.runs import Run, environment
+from forward_stability.experiments.provenance import command, environment
+from forward_stability.experiments.runs import Run
 from forward_stability.experiments.storage import write_json
 from forward_stability.experiments.training import choose_device
 
@@ -60,7 +61,7 @@ def main() -> None:
         print(f"{run.folder.name}: " + "  ".join(f"{k} {a:.4f}" for k, a in found.items()))
     if args.out:
         content = {
-            "command": "python studies/reencoding.py " + " ".join(row["run"] for row in rows),
+            "command": command(),
             "environment": environment(device),
             "data": {
                 key: {

@@ -16,7 +16,8 @@ import torch
 from forward_stability.errors import InputError
 from forward_stability.experiments.data import PAD, augment, load_dataset
 from forward_stability.experiments.evaluation import accuracy, predict
-from forward_stability.experiments.runs import Run, environment
+from forward_stability.experiments.provenance import command, environment
+from forward_stability.experiments.runs import Run
 from forward_stability.experiments.storage import write_json
 from forward_stability.experiments.training import choose_device, generator
 
@@ -52,9 +53,8 @@ def main() -> None:
         print(f"{run.folder.name}, training images: {known:.4f}")
         print(f"{run.folder.name}: " + "  ".join(f"{b:+d} {a:.4f}" for b, a in accuracies.items()))
     if args.out:
-        names = " ".join(row["run"] for row in rows)
-        command = f"python studies/shifts.py {names}"
-        write_json(args.out, {"command": command, "environment": environment(device), "rows": rows})
+        content = {"command": command(), "environment": environment(device), "rows": rows}
+        write_json(args.out, content)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import time
 
 import torch
 
-from forward_stability.experiments.runs import environment, results_root
+from forward_stability.experiments.provenance import command, environment, results_root
 from forward_stability.experiments.storage import write_json
 from forward_stability.growth import EQUATIONS
 from forward_stability.worst_case import random_instance, ratio, reference_ratio, search
@@ -56,6 +56,7 @@ def main() -> None:
     begin = time.time()
     result = {
         "seed": SEED,
+        "command": command(),
         "environment": environment("cpu"),
         "random": {"networks": RANDOM * len(DIMENSIONS_RANDOM), "d": DIMENSIONS_RANDOM},
         "search": {"restarts": RESTARTS * len(DIMENSIONS_SEARCH), "iterations": ITERATIONS},

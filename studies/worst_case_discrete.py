@@ -19,19 +19,15 @@ from torch import Tensor
 
 from forward_stability.certificates import certify_layers
 from forward_stability.experiments.data import load_dataset, scale
-from forward_stability.experiments.runs import Run, environment, results_root
+from forward_stability.experiments.provenance import command, environment, results_root
+from forward_stability.experiments.runs import Run
 from forward_stability.experiments.storage import write_json
-from forward_stability.folding import (
-    Folded,
-    FoldedConv,
-    FoldedLinear,
-    FoldedSymmetric,
-    fold,
-    forward,
-)
+from forward_stability.folded_residual import FoldedSymmetric
+from forward_stability.folding import FoldedConv, FoldedLinear, fold, forward
+from forward_stability.layer import Folded
 from forward_stability.models import Network
 from forward_stability.spectral import conv_norm
-from forward_stability.worst_pair import local_norm, worst_pair
+from forward_stability.worst_pair import find_worst_pair, local_norm
 
 SEED, SIZE, RESTARTS, STEPS = 0, (8, 8), 6, 80
 RUNS = ("digits-D-m3-seed0", "digits-S-m3-seed0")
@@ -59,8 +55,8 @@ def entry(name: str, state: str, layers: list[Folded], images: Tensor, mean: flo
     """The constants and the ratios found for one network; its inputs are images less ``mean``."""
     start, size = time.perf_counter(), (images.shape[2], images.shape[3])
     report, f = certify_layers(layers, size, name), partial(forward, layers)
-    anywhere = worst_pair(f, 4 * (images - mean), steps=STEPS, seed=SEED)
-    within = worst_pair(f, images - mean, steps=STEPS, box=(-mean, 1 - mean), seed=SEED)
+    anywhere = find_worst_pair(f, 4 * (images - mean), steps=STEPS, seed=SEED)
+    within = find_worst_pair(f, images - mean, steps=STEPS, box=(-mean, 1 - mean), seed=SEED)
     local = local_norm(f, images - mean, steps=50, seed=SEED)[0]
     found = max(anywhere.ratio, within.ratio)
     assert found <= report["best"].a
@@ -100,7 +96,7 @@ def main(names: list[str]) -> None:
             results.append(entry(network.name, "untrained", layers, images, 0.5))
             results.append(entry(network.name, "scaled", scaled(layers), images, 0.5))
     table = {
-        "command": "python studies/worst_case_discrete.py",
+        "command": command(),
         "seed": SEED,
         "steps": STEPS,
         "environment": environment("cpu"),

@@ -36,9 +36,9 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[nodes.Node | str]]) -> n
 
 
 def environment() -> nodes.table:
-    from forward_stability.experiments import runs
+    from forward_stability.experiments.provenance import environment as describe
 
-    found = runs.environment("cpu")
+    found = describe("cpu")
     now = datetime.datetime.now(datetime.UTC)
     rows = [
         ("built", f"{now:%d %B %Y, %H:%M} UTC"),
@@ -53,10 +53,11 @@ def environment() -> nodes.table:
 
 
 def data() -> nodes.table:
-    from forward_stability.experiments.data import SOURCES, data_root
+    from forward_stability.experiments.data import data_root
+    from forward_stability.experiments.download import SETS
 
     rows = [("digits", "comes with scikit-learn")]
-    for name in SOURCES:
+    for name in SETS:
         here = (data_root() / f"{name}.safetensors").is_file()
         rows.append((name, "here" if here else f"not here: forward-stability data {name}"))
     return table(("data set", "when the book was built"), rows)

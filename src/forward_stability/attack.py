@@ -10,7 +10,7 @@ from forward_stability.errors import InputError
 from forward_stability.models import Network
 
 
-def attack(
+def pgd_attack(
     network: Network,
     images: Tensor,
     labels: Tensor,

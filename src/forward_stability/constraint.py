@@ -9,31 +9,23 @@ Every filter and matrix is parametrized by a norm ball, whose bound is never bel
 There is no batch normalisation (chapter 11 says why). Chapter 15.
 """
 
-from math import prod, sqrt
+from math import prod
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from forward_stability.models import (
-    Classifier,
-    Convolution,
-    GlobalPooling,
-    Halving,
-    Network,
-    PeriodicConv2d,
-    Pooling,
-    ResidualD,
-    ResidualS,
-)
-from forward_stability.operators import pool2_norm
-from forward_stability.spectral import conv_norm_bound, norm_ball, trained_weight
+from forward_stability.errors import InputError
+from forward_stability.folding import fold, input_sizes
+from forward_stability.layer import Layer, Size
+from forward_stability.models import Network
+from forward_stability.spectral import trained_weight
 
 INITIALISATIONS = ("paper", "identity", "isometry")
 """Of the residual layers of a constrained network, see :func:`initialise_`."""
 
 
-def constrain(network: Network, size: tuple[int, int], c: float) -> Network:
+def constrain(network: Network, size: Size, c: float) -> Network:
     r"""Parametrize every filter of a network by its norm ball, for images of one size.
 
     The two filters of a ResNet-D layer get the radius √2 each; Theorem 5 has no limit for them.
@@ -46,38 +38,29 @@ def constrain(network: Network, size: tuple[int, int], c: float) -> Network:
     Returns:
         the network.
 
+    Raises:
+        InputError: if there is no constraint for one of its layers; nothing is changed then.
+
     Source: Eqs. 20, 23 and 24. Chapter 15.
     """
-    for layer, entry in zip(network.layers, sizes(network, size), strict=True):
-        match layer:
-            case Convolution():
-                norm_ball(layer.conv, 1.0, entry)
-            case ResidualS():
-                norm_ball(layer.conv, sqrt(2), entry)
-            case ResidualD():
-                norm_ball(layer.conv1, sqrt(2), entry)
-                norm_ball(layer.conv2, sqrt(2), entry)
-            case Pooling():
-                norm_ball(layer.conv, c, entry, stride=2)
-            case Classifier():
-                norm_ball(layer, 1.0)
+    layers = _layers(network, size)
+    for index, (layer, _) in enumerate(layers):
+        if type(layer).constrain_ is Layer.constrain_:
+            raise InputError(f"layer {index}, a {type(layer).__name__}, cannot be constrained")
+    for layer, entry in layers:
+        layer.constrain_(entry, c)
     for module in network.modules():
         if parametrize.is_parametrized(module, "weight"):
             trained_weight(module).data.copy_(module.weight)  # type: ignore[arg-type]
     return network
 
 
-def sizes(network: Network, size: tuple[int, int]) -> list[tuple[int, int]]:
-    """The height and width of the input of each layer."""
-    result = []
-    for layer in network.layers:
-        result.append(size)
-        if isinstance(layer, Pooling | Halving):
-            size = ((size[0] + 1) // 2, (size[1] + 1) // 2)
-    return result
+def _layers(network: Network, size: Size) -> list[tuple[Layer, Size]]:
+    """The layers, each with the height and width of its input."""
+    return list(zip(network.layers, input_sizes(fold(network), size), strict=True))  # type: ignore
 
 
-def sensitivity(network: Network, size: tuple[int, int], c: float) -> float:
+def sensitivity(network: Network, size: Size, c: float) -> float:
     r"""The constant a of Theorem 6, with the exact norms of the poolings, for any filters allowed.
 
     :math:`(1/2 + c)^2`, times 1/√(hw) for a global pooling of h x w pixels, times 1/2 for halved
@@ -88,19 +71,11 @@ def sensitivity(network: Network, size: tuple[int, int], c: float) -> float:
 
     Source: Eq. 57, sharpened. Chapters 10 and 15.
     """
-    a = 1.0
-    for layer, entry in zip(network.layers, sizes(network, size), strict=True):
-        if isinstance(layer, Pooling):
-            a *= pool2_norm(entry) + c
-        elif isinstance(layer, Halving):
-            a *= pool2_norm(entry)
-        elif isinstance(layer, GlobalPooling):
-            a /= sqrt(prod(entry))
-    return a
+    return prod(layer.constrained_norm(entry, c) for layer, entry in _layers(network, size))
 
 
 @torch.no_grad()
-def initialise_(network: Network, size: tuple[int, int], kind: str) -> None:
+def initialise_(network: Network, size: Size, kind: str) -> None:
     r"""Set the initial filters of a network that is to be constrained, in place.
 
     The convolution, the pooling layers and the classifier start as in Sect. 4; the rest depends on
@@ -114,20 +89,8 @@ def initialise_(network: Network, size: tuple[int, int], kind: str) -> None:
 
     Source: chapter 15.
     """
-    for layer, entry in zip(network.layers, sizes(network, size), strict=True):
-        if not isinstance(layer, ResidualS | ResidualD) or kind == "paper":
-            continue
-        for conv in layer.modules():
-            if isinstance(conv, PeriodicConv2d):
-                K = conv.weight
-                if kind == "identity":
-                    K *= sqrt(2) / 10 / conv_norm_bound(K, entry)[0]
-                elif isinstance(layer, ResidualS):
-                    Q, middle = (
-                        nn.init.orthogonal_(torch.empty_like(K[..., 0, 0])),
-                        K.shape[-1] // 2,
-                    )
-                    K.zero_()[..., middle, middle] = sqrt(2) * Q
+    for layer, entry in _layers(network, size):
+        layer.initialise_(entry, kind)
 
 
 def plain_weights(network: nn.Module) -> dict[str, Tensor]:

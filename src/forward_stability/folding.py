@@ -1,4 +1,4 @@
-r"""A trained network as a plain list of the layers of the paper: filters and biases, nothing else.
+r"""A network as a plain list of the layers of the paper: filters and biases, nothing else.
 
 In evaluation mode a batch normalisation is an affine map (Remark 2), so that it can be folded into
 the convolution before it. What is left are the layers of Eqs. 14-19 in float64, whose norms
@@ -7,170 +7,23 @@ Theorems 5 and 6 speak about. Chapter 11.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from math import prod, sqrt
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from forward_stability.errors import InputError
-from forward_stability.models import (
-    Bias,
-    Classifier,
-    Convolution,
-    Flattening,
-    GlobalPooling,
-    Halving,
-    Network,
-    Pooling,
-    Residual,
-    ResidualD,
-    ResidualS,
-)
-from forward_stability.operators import (
-    adjoint_filter,
-    batch_norm_affine,
-    conv,
-    global_pool,
-    pad_channels,
-    pool2,
-)
+from forward_stability.layer import Folded, Layer, Size, WeightedBound, euclidean
+from forward_stability.operators import conv, global_pool, pad_channels, pool2, pool2_norm
 from forward_stability.prox import relu
+from forward_stability.report import Check, LayerReport
+from forward_stability.spectral import conv_norm, conv_norm_bound
+
+Bounds = tuple[LayerReport, list[WeightedBound]]
 
 
-def _image(b: Tensor) -> Tensor:
-    """A bias of one number a channel, shaped to be added to features."""
-    return b[:, None, None]
-
-
-def _scaled(K: Tensor, scale: Tensor) -> Tensor:
-    """The filter followed by a multiplication of its output channels."""
-    return K.detach().double() * scale[:, None, None, None]
-
-
-@dataclass(frozen=True)
-class FoldedConv:
-    """x ↦ A x + b. K has shape (out, in, n, n), b (out,). Source: Eq. 16."""
-
-    K: Tensor
-    b: Tensor
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return conv(x, self.K) + _image(self.b)
-
-
-@dataclass(frozen=True)
-class FoldedResidual:
-    """x ↦ σ(S x − A2 σ(A1 x + b1) + b2), with S x = x or, strided, every s-th pixel, padded.
-
-    K1, K2 have shape (d, d, n, n), b1, b2 shape (d,). ResNet-D has K2 ≥ 0; the original layer's
-    K2 has the opposite sign here. Source: Eq. 14, Fig. 2.
-    """
-
-    K1: Tensor
-    b1: Tensor
-    K2: Tensor
-    b2: Tensor
-    stride: int = 1
-
-    def __call__(self, x: Tensor) -> Tensor:
-        y = relu(conv(x, self.K1, self.stride) + _image(self.b1))
-        s = self.stride
-        shortcut = x if s == 1 else pad_channels(x[..., ::s, ::s], len(self.b2))
-        return relu(shortcut - conv(y, self.K2) + _image(self.b2))
-
-
-@dataclass(frozen=True)
-class FoldedSymmetric:
-    """x ↦ σ(x − D2 Aᵀ σ(D1 A x + b1) + b2), a ResNet-S layer with its batch normalisations.
-
-    K has shape (d, d, n, n); b1, b2 and the diagonals d1, d2 > 0 have one number a channel,
-    shape (d,). D1 = D2 = I is Eq. 15; without the outer ReLU it is the convex potential layer.
-    Source: Eq. 15 and Remark 2.
-    """
-
-    K: Tensor
-    b1: Tensor
-    b2: Tensor
-    d1: Tensor
-    d2: Tensor
-    outer_relu: bool = True
-
-    @cached_property
-    def K1(self) -> Tensor:
-        """The filter of D1 A."""
-        return _scaled(self.K, self.d1)
-
-    @cached_property
-    def K2(self) -> Tensor:
-        """The filter of D2 Aᵀ."""
-        return _scaled(adjoint_filter(self.K), self.d2)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        y = relu(conv(x, self.K1) + _image(self.b1))
-        z = x - conv(y, self.K2) + _image(self.b2)
-        return relu(z) if self.outer_relu else z
-
-
-@dataclass(frozen=True)
-class FoldedPooling:
-    """x ↦ σ(E P2 x − σ(A|s=2 x + b)). K has shape (2d, d, n, n), b (2d,). Source: Eq. 18."""
-
-    K: Tensor
-    b: Tensor
-
-    def __call__(self, x: Tensor) -> Tensor:
-        y = relu(conv(x, self.K, 2) + _image(self.b))
-        return relu(pad_channels(pool2(x), len(self.b)) - y)
-
-
-@dataclass(frozen=True)
-class FoldedGlobalPooling:
-    """x ↦ Pg σ(x). Source: Eq. 19."""
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return global_pool(relu(x))
-
-
-@dataclass(frozen=True)
-class FoldedHalving:
-    """x ↦ P2 x. Source: Eq. 33."""
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return pool2(x)
-
-
-@dataclass(frozen=True)
-class FoldedFlattening:
-    """All features side by side. Source: chapter 15."""
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return x.flatten(1)
-
-
-@dataclass(frozen=True)
-class FoldedLinear:
-    """x ↦ W x + b. W has shape (C, d), b (C,). Source: Eq. 17."""
-
-    W: Tensor
-    b: Tensor
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return x @ self.W.T + self.b
-
-
-Folded = (
-    FoldedHalving
-    | FoldedConv
-    | FoldedResidual
-    | FoldedSymmetric
-    | FoldedPooling
-    | FoldedGlobalPooling
-    | FoldedFlattening
-    | FoldedLinear
-)
-
-
-def fold(network: Network) -> list[Folded]:
+def fold(network: nn.Module) -> list[Folded]:
     """The layers 0 to N − 1 of a network in evaluation mode, batch normalisation folded in.
 
     Args:
@@ -180,46 +33,17 @@ def fold(network: Network) -> list[Folded]:
         float64 layers; ``forward(fold(network), network.centred(images))`` are the scores.
 
     Raises:
-        InputError: if a batch normalisation keeps no running statistics.
+        InputError: if a layer is none of this package, or a batch normalisation keeps no running
+            statistics.
 
     Source: Remark 2, Eq. 27. Chapter 11.
     """
-    return [_fold(layer) for layer in network.layers]
-
-
-def _affine(layer: nn.BatchNorm2d | Bias) -> tuple[Tensor, Tensor]:
-    """Scale and shift of a batch normalisation or of the bias in its place."""
-    if isinstance(layer, Bias):
-        shift = layer.bias.detach().double()
-        return torch.ones_like(shift), shift
-    return batch_norm_affine(layer)
-
-
-def _fold(layer: nn.Module) -> Folded:
-    match layer:
-        case Convolution() | Pooling():
-            scale, shift = _affine(layer.bn)
-            kind = FoldedConv if isinstance(layer, Convolution) else FoldedPooling
-            return kind(_scaled(layer.conv.weight, scale), shift)
-        case ResidualS():
-            (d1, b1), (d2, shift) = _affine(layer.bn1), _affine(layer.bn2)
-            K = layer.conv.weight.detach().double()
-            return FoldedSymmetric(K, b1, -shift, d1, d2, layer.outer_relu)
-        case ResidualD() | Residual():
-            sign = 1 if isinstance(layer, ResidualD) else -1
-            (s1, b1), (s2, shift) = _affine(layer.bn1), _affine(layer.bn2)
-            K1, K2 = _scaled(layer.conv1.weight, s1), _scaled(layer.conv2.weight, sign * s2)
-            stride = layer.stride if isinstance(layer, Residual) else 1
-            return FoldedResidual(K1, b1, K2, -sign * shift, stride)
-        case GlobalPooling():
-            return FoldedGlobalPooling()
-        case Halving():
-            return FoldedHalving()
-        case Flattening():
-            return FoldedFlattening()
-        case Classifier():
-            return FoldedLinear(layer.weight.detach().double(), layer.bias.detach().double())
-    raise InputError(f"cannot fold a layer of type {type(layer).__name__}")
+    folded = []
+    for index, layer in enumerate(network.layers):  # type: ignore[arg-type]
+        if not isinstance(layer, Layer):
+            raise InputError(f"layer {index}, a {type(layer).__name__}, cannot be folded")
+        folded.append(layer.fold())
+    return folded
 
 
 def features(layers: Sequence[Folded], x: Tensor) -> list[Tensor]:
@@ -238,3 +62,187 @@ def features(layers: Sequence[Folded], x: Tensor) -> list[Tensor]:
 def forward(layers: Sequence[Folded], x: Tensor) -> Tensor:
     """The output x^N, shape ``(batch, classes)``; see :func:`features`."""
     return features(layers, x)[-1]
+
+
+def input_sizes(layers: Sequence[Folded], size: Size) -> list[Size]:
+    """The height and width of the input of each layer, for images of one size."""
+    sizes = []
+    for layer in layers:
+        sizes.append(size)
+        size = layer.output_size(size)
+    return sizes
+
+
+def as_image(b: Tensor) -> Tensor:
+    """A bias of one number a channel, shaped to be added to features."""
+    return b[:, None, None]
+
+
+def scaled(K: Tensor, scale: Tensor) -> Tensor:
+    """The filter followed by a multiplication of its output channels."""
+    return K * scale[:, None, None, None]
+
+
+def _half(size: Size) -> Size:
+    return (size[0] + 1) // 2, (size[1] + 1) // 2
+
+
+def bias_norm(b: Tensor, size: Size) -> float:
+    """The norm of the features that equal b at every pixel."""
+    return float(b.norm()) * sqrt(prod(size))
+
+
+@dataclass(frozen=True)
+class FoldedConv(Folded):
+    """x ↦ A x + b. K has shape (out, in, n, n), b (out,). Source: Eq. 16."""
+
+    kind: ClassVar[str] = "convolution"
+    K: Tensor
+    b: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return conv(x, self.K) + as_image(self.b)
+
+    def bounds(self, size: Size, theorem: str) -> Bounds:
+        norm, offset = float(conv_norm(self.K, size)), bias_norm(self.b, size)
+        equation = "23a" if theorem == "Theorem 6" else "20a"
+        report = LayerReport(
+            kind=self.kind,
+            size=size,
+            lipschitz=norm,
+            best=norm,
+            gain=norm,
+            offset=offset,
+            norms={"A": norm},
+            biases={"b": offset},
+            checks=(Check(equation, "‖A‖ ≤ 1", norm, 1),) if theorem else (),
+        )
+        return report, [euclidean(norm)]
+
+
+@dataclass(frozen=True)
+class FoldedPooling(Folded):
+    """x ↦ σ(E P2 x − σ(A|s=2 x + b)). K has shape (2d, d, n, n), b (2d,). Source: Eq. 18."""
+
+    kind: ClassVar[str] = "2D pooling"
+    resamples: ClassVar[bool] = True
+    K: Tensor
+    b: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        y = relu(conv(x, self.K, 2) + as_image(self.b))
+        return relu(pad_channels(pool2(x), len(self.b)) - y)
+
+    def output_size(self, size: Size) -> Size:
+        return _half(size)
+
+    def bounds(self, size: Size, theorem: str) -> Bounds:
+        """The Jacobians are D'(E P2 − D A) with diagonals 0 ≤ D, D' ≤ 1; D = (I + S)/2, ‖S‖ ≤ 1."""
+        K, b = self.K, self.b
+        bound, exact = conv_norm_bound(K, size, 2)
+        norm, p2 = float(bound), pool2_norm(size)
+        L = best = p2 + norm
+        (out, into, n, _), p = K.shape, K.shape[-1] // 2
+        if exact and n > 1:
+            EP2, d = torch.zeros_like(K), (out - into) // 2
+            for i in range(into):
+                EP2[d + i, i, p : p + 2, p : p + 2] = 1 / 4
+            best = min(L, float(conv_norm(EP2 - K / 2, size, 2)) + norm / 2)
+        report = LayerReport(
+            kind=self.kind,
+            size=size,
+            lipschitz=L,
+            best=best,
+            gain=p2,
+            offset=0.0,
+            norms={"A": norm},
+            bounds=() if exact else ("A",),
+            biases={"b": bias_norm(b, _half(size))},
+        )
+        return report, [euclidean(best)]
+
+
+def _linear_report(kind: str, size: Size, norm: float, norms: dict[str, float]) -> Bounds:
+    """Of a layer that multiplies distances by ``norm`` at most and maps 0 to 0."""
+    report = LayerReport(kind, size, lipschitz=norm, best=norm, gain=norm, offset=0.0, norms=norms)
+    return report, [euclidean(norm)]
+
+
+@dataclass(frozen=True)
+class FoldedGlobalPooling(Folded):
+    """x ↦ Pg σ(x). Source: Eq. 19."""
+
+    kind: ClassVar[str] = "global pooling"
+    resamples: ClassVar[bool] = True
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return global_pool(relu(x))
+
+    def output_size(self, size: Size) -> Size:
+        return 1, 1
+
+    def bounds(self, size: Size, theorem: str) -> Bounds:
+        norm = 1 / sqrt(prod(size))
+        return _linear_report(self.kind, size, norm, {"Pg": norm})
+
+
+@dataclass(frozen=True)
+class FoldedHalving(Folded):
+    """x ↦ P2 x. Source: Eq. 33."""
+
+    kind: ClassVar[str] = "halving"
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return pool2(x)
+
+    def output_size(self, size: Size) -> Size:
+        return _half(size)
+
+    def bounds(self, size: Size, theorem: str) -> Bounds:
+        norm = pool2_norm(size)
+        return _linear_report(self.kind, size, norm, {"P2": norm})
+
+
+@dataclass(frozen=True)
+class FoldedFlattening(Folded):
+    """All features side by side. Source: chapter 15."""
+
+    kind: ClassVar[str] = "flattening"
+    resamples: ClassVar[bool] = True
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x.flatten(1)
+
+    def output_size(self, size: Size) -> Size:
+        return 1, 1
+
+    def bounds(self, size: Size, theorem: str) -> Bounds:
+        return _linear_report(self.kind, size, 1.0, {})
+
+
+@dataclass(frozen=True)
+class FoldedLinear(Folded):
+    """x ↦ W x + b. W has shape (C, d), b (C,). Source: Eq. 17."""
+
+    kind: ClassVar[str] = "classifier"
+    W: Tensor
+    b: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x @ self.W.T + self.b
+
+    def bounds(self, size: Size, theorem: str) -> Bounds:
+        norm, offset = float(torch.linalg.matrix_norm(self.W, 2)), float(self.b.norm())
+        equation = "23b" if theorem == "Theorem 6" else "20b"
+        report = LayerReport(
+            kind=self.kind,
+            size=(1, 1),
+            lipschitz=norm,
+            best=norm,
+            gain=norm,
+            offset=offset,
+            norms={"W": norm},
+            biases={"b": offset},
+            checks=(Check(equation, "‖W‖ ≤ 1", norm, 1),) if theorem else (),
+        )
+        return report, [euclidean(norm)]

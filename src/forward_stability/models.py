@@ -1,28 +1,25 @@
-r"""The residual layers of the paper and the network of Fig. 1 made of them.
-
-======== ============== ==================================================== =====================
-variant  name           residual layer                                       paper
-======== ============== ==================================================== =====================
-D        ResNet-D       σ(x − A2 σ(A1 x + b1) + b2) with A2 ≥ 0              Eq. 14, Fig. 2a
-S        ResNet-S       σ(x − Aᵀ σ(A x + b1) + b2)                           Eq. 15, Fig. 2b
-original ResNet         σ(x + A2 σ(A1 x + b1) + b2)                          Fig. 2c, He et al.
-======== ============== ==================================================== =====================
-
-A convolution and the batch normalisation behind it are one affine map Ax + b (Remark 2). All
-convolutions are periodic. Chapter 8 draws the network.
-"""
+"""The network of Fig. 1, in the variants of the paper. Chapter 8 draws it."""
 
 from collections.abc import Sequence
 from functools import partial
-from math import prod, sqrt
+from math import prod
 
 import torch
 from torch import Tensor, nn
 
 from forward_stability.errors import InputError
-from forward_stability.operators import adjoint_filter, conv, global_pool, pad_channels, pool2
-from forward_stability.prox import relu
-from forward_stability.spectral import trained_weight
+from forward_stability.layers import (
+    Classifier,
+    Convolution,
+    Flattening,
+    GlobalPooling,
+    Halving,
+    PeriodicConv2d,
+    Pooling,
+    Residual,
+    ResidualD,
+    ResidualS,
+)
 
 VARIANTS = {"D": "ResNet-D", "S": "ResNet-S", "original": "ResNet"}
 """The short names of the variants, as on the command line, and the names in the book."""
@@ -39,182 +36,6 @@ def check_positive(**numbers: int) -> None:
     for name, number in numbers.items():
         if number < 1:
             raise InputError(f"{name} must be at least 1, got {number}")
-
-
-class PeriodicConv2d(nn.Module):
-    """A convolution with periodic boundary and without bias; ``weight`` has shape (out, in, n, n).
-
-    Source: Eq. 16 and Definition 2. Chapters 7 and 8.
-    """
-
-    def __init__(self, into: int, out: int, n: int = 3, stride: int = 1) -> None:
-        super().__init__()
-        self.stride = stride
-        self.weight = nn.Parameter(torch.empty(out, into, n, n))
-        # "Variance scaling" [15]: He et al.'s normal distribution of variance 2 / fan-in.
-        nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
-
-    def forward(self, x: Tensor) -> Tensor:
-        return conv(x, self.weight, self.stride)
-
-
-class Bias(nn.Module):
-    """x ↦ x + b with one number a channel, in place of a batch normalisation; b starts at 0.
-
-    Source: Eqs. 14-18, which have no batch normalisation. Chapter 15.
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.bias = nn.Parameter(torch.zeros(width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.bias[:, None, None]
-
-
-class Convolution(nn.Module):
-    """The first layer, x ↦ A x + b.
-
-    Source: Eq. 16, Fig. 3a. Chapter 8.
-    """
-
-    def __init__(self, into: int, out: int, batch_norm: bool = True) -> None:
-        super().__init__()
-        self.conv = PeriodicConv2d(into, out)
-        self.bn = nn.BatchNorm2d(out) if batch_norm else Bias(out)
-        # "Uniform scaling" [37]: a uniform distribution of variance 1 / fan-in.
-        limit = sqrt(3 / self.conv.weight[0].numel())
-        nn.init.uniform_(self.conv.weight, -limit, limit)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.bn(self.conv(x))
-
-
-class ResidualD(nn.Module):
-    """The ResNet-D layer, x ↦ σ(x − A2 σ(A1 x + b1) + b2) with A2 ≥ 0.
-
-    The second batch normalisation has γ = 1 and β = 0 fixed, so that it keeps the sign of A2
-    (Remark 2). :func:`project_` restores K2 ≥ 0 after a step of an optimiser.
-
-    Source: Eq. 14, Fig. 2a. Chapters 5, 8 and 9.
-    """
-
-    def __init__(self, width: int, batch_norm: bool = True) -> None:
-        super().__init__()
-        self.conv1 = PeriodicConv2d(width, width)
-        self.bn1 = nn.BatchNorm2d(width) if batch_norm else Bias(width)
-        self.conv2 = PeriodicConv2d(width, width)
-        self.bn2 = nn.BatchNorm2d(width, affine=False) if batch_norm else Bias(width)
-        self.project_()
-
-    @torch.no_grad()
-    def project_(self) -> None:
-        """Project K2 onto the nonnegative filters, in place: the prox of I(K2 ≥ 0) in Table 1."""
-        trained_weight(self.conv2).clamp_(min=0)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return relu(x - self.bn2(self.conv2(relu(self.bn1(self.conv1(x))))))
-
-
-class ResidualS(nn.Module):
-    """The ResNet-S layer, x ↦ σ(x − Aᵀ σ(A x + b1) + b2).
-
-    There is one filter: the second convolution is the adjoint of the first. Without the outer
-    ReLU it is the convex potential layer of Meunier et al. (2022).
-
-    Source: Eq. 15, Fig. 2b. Chapters 6, 8, 10 and 15.
-    """
-
-    def __init__(self, width: int, batch_norm: bool = True, outer_relu: bool = True) -> None:
-        super().__init__()
-        self.outer_relu = outer_relu
-        self.conv = PeriodicConv2d(width, width)
-        self.bn1 = nn.BatchNorm2d(width) if batch_norm else Bias(width)
-        self.bn2 = nn.BatchNorm2d(width, affine=False) if batch_norm else Bias(width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        K = self.conv.weight
-        y = relu(self.bn1(conv(x, K)))
-        z = x - self.bn2(conv(y, adjoint_filter(K)))
-        return relu(z) if self.outer_relu else z
-
-
-class Residual(nn.Module):
-    """The original residual layer, x ↦ σ(x + A2 σ(A1 x + b1) + b2); with ``out``, strided.
-
-    Where the width changes, the shortcut takes every second pixel and pads the channels with
-    zeros (He et al.'s option A), so that it has no parameters.
-
-    Source: Fig. 2c; He, Zhang, Ren & Sun, "Deep Residual Learning" (2016), Sect. 3.3. Chapter 8.
-    """
-
-    def __init__(self, width: int, out: int | None = None) -> None:
-        super().__init__()
-        self.out = out or width
-        self.stride = 1 if self.out == width else 2
-        self.conv1 = PeriodicConv2d(width, self.out, stride=self.stride)
-        self.bn1 = nn.BatchNorm2d(self.out)
-        self.conv2, self.bn2 = PeriodicConv2d(self.out, self.out), nn.BatchNorm2d(self.out)
-
-    def forward(self, x: Tensor) -> Tensor:
-        shortcut = pad_channels(x[..., :: self.stride, :: self.stride], self.out)
-        return relu(shortcut + self.bn2(self.conv2(relu(self.bn1(self.conv1(x))))))
-
-
-class Pooling(nn.Module):
-    """The 2D pooling layer, x ↦ σ(E P2 x − σ(A|s=2 x + b)): half the resolution, twice the width.
-
-    Source: Eq. 18, Fig. 4a. Chapter 8.
-    """
-
-    def __init__(self, width: int, batch_norm: bool = True) -> None:
-        super().__init__()
-        self.conv = PeriodicConv2d(width, 2 * width, stride=2)
-        self.bn = nn.BatchNorm2d(2 * width) if batch_norm else Bias(2 * width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = relu(self.bn(self.conv(x)))
-        return relu(pad_channels(pool2(x), y.shape[1]) - y)
-
-
-class GlobalPooling(nn.Module):
-    """The global pooling layer, x ↦ Pg σ(x).
-
-    Source: Eq. 19, Fig. 4b. Chapter 8.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        return global_pool(relu(x))
-
-
-class Halving(nn.Module):
-    """x ↦ P2 x in front of the network: images of half the height and width. Its norm is 1/2.
-
-    Source: Eq. 33. Chapter 15.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        return pool2(x)
-
-
-class Flattening(nn.Flatten):
-    """All features side by side, in place of the global pooling. Its norm is 1.
-
-    Source: our own. Chapter 15.
-    """
-
-
-class Classifier(nn.Linear):
-    """The fully connected layer, x ↦ W x + b; W starts small (a truncated normal), b at 0.
-
-    Source: Eq. 17, Fig. 3b; Sect. 4 for σ = 1/(d3 C), truncated at 2σ. Chapter 8.
-    """
-
-    def __init__(self, width: int, classes: int) -> None:
-        super().__init__(width, classes)
-        std = 1 / (width * classes)
-        nn.init.trunc_normal_(self.weight, std=std, a=-2 * std, b=2 * std)
-        nn.init.zeros_(self.bias)
 
 
 class Network(nn.Module):

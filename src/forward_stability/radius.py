@@ -17,9 +17,11 @@ from math import prod
 import torch
 from torch import Tensor
 
-from forward_stability.certificates import ROUNDING, certify_layers
-from forward_stability.folding import Folded, FoldedLinear, features, fold
+from forward_stability.certificates import certify_layers
+from forward_stability.folding import FoldedLinear, features, fold
+from forward_stability.layer import Folded
 from forward_stability.models import Network
+from forward_stability.report import ROUNDING
 
 
 @dataclass(frozen=True)

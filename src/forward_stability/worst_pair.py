@@ -32,7 +32,7 @@ class Pair:
     ratios: Tensor
 
 
-def ratio(f: Function, x: Tensor, y: Tensor) -> Tensor:
+def stretch(f: Function, x: Tensor, y: Tensor) -> Tensor:
     """‖f(x) − f(y)‖/‖x − y‖ for each pair of a batch, shape ``(batch,)``."""
     return (f(x) - f(y)).flatten(1).norm(dim=1) / (x - y).flatten(1).norm(dim=1)
 
@@ -68,7 +68,7 @@ def local_norm(f: Function, x: Tensor, steps: int = 30, seed: int = 0) -> tuple[
     return size, v
 
 
-def worst_pair(
+def find_worst_pair(
     f: Function,
     start: Tensor,
     steps: int = 200,
@@ -98,10 +98,10 @@ def worst_pair(
     Source: chapters 9 and 10.
     """
     if start.dtype != torch.float64 or not bool(torch.isfinite(start).all()):
-        raise InputError("worst_pair needs finite float64 starts, one a restart")
+        raise InputError("find_worst_pair needs finite float64 starts, one a restart")
     scale = float(start.square().mean().sqrt())
     if scale == 0:
-        raise InputError("worst_pair needs starts that are not all zero")
+        raise InputError("find_worst_pair needs starts that are not all zero")
     generator = torch.Generator().manual_seed(seed)
     _, v = local_norm(f, start, seed=seed)
     lengths = start.flatten(1).norm(dim=1) * 10 ** -(
@@ -117,7 +117,7 @@ def worst_pair(
             with torch.no_grad():
                 x.clamp_(*box)
                 y.clamp_(*box)
-        ratios = ratio(f, x, y)
+        ratios = stretch(f, x, y)
         with torch.no_grad():
             better = torch.nan_to_num(ratios) > best
             best = torch.where(better, ratios, best)

@@ -38,7 +38,7 @@ def explore(
     labels: Mapping[str, str] | None = None,
     start: Mapping[str, Any] | None = None,
     **values: Sequence[Any],
-) -> "Explorer | Page":
+) -> "Explorer | Frames":
     """A figure with a control for each argument of the function that draws it.
 
     Numbers get a slider, strings a drop-down list. Make it the last line of a cell.
@@ -51,7 +51,7 @@ def explore(
         values: the values of each argument, e.g. ``sigma=[0, 0.02, 0.05]``.
 
     Returns:
-        in a kernel an :class:`Explorer` (an ipywidget), in a book build a :class:`Page`.
+        in a kernel an :class:`Explorer` (an ipywidget), in a book build a :class:`Frames`.
 
     Raises:
         InputError: if an argument has fewer than two values, ``labels`` or ``start`` name
@@ -69,7 +69,7 @@ def explore(
     for given in (labels, start):
         if unknown := set(given) - set(values):
             raise InputError(f"no argument named {sorted(unknown)}; there are {sorted(values)}")
-    kind = Page if on_page() else Explorer
+    kind = Frames if on_page() else Explorer
     return kind(draw, alt, labels, start, {name: list(v) for name, v in values.items()})
 
 
@@ -130,7 +130,7 @@ class Explorer(ipywidgets.VBox):
         return bundle
 
 
-class Page:
+class Frames:
     """The controls and all frames as HTML, for a page without a kernel."""
 
     def __init__(

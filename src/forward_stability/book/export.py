@@ -13,7 +13,7 @@ diagonals are float32. ``live/engine.js`` reads the file. Chapters 12 and 14.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,30 +24,12 @@ from forward_stability.certificates import certify_layers
 from forward_stability.errors import InputError
 from forward_stability.experiments.runs import Run
 from forward_stability.experiments.storage import tensors_to_bytes
-from forward_stability.folding import (
-    Folded,
-    FoldedConv,
-    FoldedGlobalPooling,
-    FoldedLinear,
-    FoldedPooling,
-    FoldedResidual,
-    FoldedSymmetric,
-    fold,
-)
+from forward_stability.folding import fold
+from forward_stability.layer import Folded, Size
 from forward_stability.models import Network
 
 LEVELS = 2**15 - 1
 """The largest integer that a weight is stored as."""
-
-KINDS: dict[type, str] = {
-    FoldedConv: "convolution",
-    FoldedResidual: "residual",
-    FoldedSymmetric: "symmetric",
-    FoldedPooling: "pooling",
-    FoldedGlobalPooling: "global pooling",
-    FoldedLinear: "linear",
-}
-"""What the layers are called in the file."""
 
 
 @dataclass(frozen=True)
@@ -66,16 +48,9 @@ class Export:
     tensors: dict[str, Tensor]
     header: dict[str, Any]
 
-    @cached_property
-    def _content(self) -> bytes:
-        return tensors_to_bytes(self.tensors, self.header)
-
     def to_bytes(self) -> bytes:
-        """The content of the file, the same in every call.
-
-        safetensors writes its metadata in any order, and a page must carry a network once.
-        """
-        return self._content
+        """The content of the file."""
+        return tensors_to_bytes(self.tensors, self.header)
 
 
 def export_run(run: Run) -> Export:
@@ -96,7 +71,7 @@ def _export(folder: Path, _changed: int) -> Export:
     return export_network(run.network(), tuple(data["image_shape"][1:]), data["classes"])
 
 
-def export_network(network: Network, size: tuple[int, int], classes: Sequence[str]) -> Export:
+def export_network(network: Network, size: Size, classes: Sequence[str]) -> Export:
     """A network in evaluation mode.
 
     Args:
@@ -116,14 +91,14 @@ def export_network(network: Network, size: tuple[int, int], classes: Sequence[st
                 raise InputError(f"layer {index} has weights that are no numbers: train it again")
             tensors[f"{index}.{name}"] = tensor
         layers.append(rounded)
-        kinds.append({"kind": KINDS[type(layer)], "stride": getattr(layer, "stride", 1)})
+        kinds.append({"kind": layer.kind, **layer.options})
     header = {
         "name": network.name,
         "variant": network.variant,
         "classes": list(classes),
         "shape": [network.channels, *size],
         "layers": kinds,
-        "stages": _stages(layers, network.blocks, size),
+        "stages": _stages(layers, size),
     }
     return Export(layers, tensors, header)
 
@@ -148,10 +123,11 @@ def _round(layer: Folded) -> tuple[dict[str, Tensor], Folded]:
     return stored, replace(layer, **values)
 
 
-def _stages(layers: list[Folded], m: int, size: tuple[int, int]) -> list[dict[str, Any]]:
+def _stages(layers: list[Folded], size: Size) -> list[dict[str, Any]]:
     """A proven constant for the features after each stage, and for the scores."""
-    ends = {"stage 1": m + 1, "stage 2": 2 * m + 1, "stage 3": 3 * m + 1, "scores": 3 * m + 3}
+    ends = [n for n, layer in enumerate(layers) if layer.resamples] + [len(layers)]
+    names = [*(f"stage {number}" for number in range(1, len(ends))), "scores"]
     return [
         {"name": name, "layer": n, "bound": certify_layers(layers[:n], size)["best"].a}
-        for name, n in ends.items()
+        for name, n in zip(names, ends, strict=True)
     ]

@@ -21,7 +21,8 @@ from forward_stability.errors import InputError
 from forward_stability.experiments import evaluation
 from forward_stability.experiments.config import PAPER_STEPS, Config
 from forward_stability.experiments.ledger import Row
-from forward_stability.experiments.runs import Run, results_root
+from forward_stability.experiments.provenance import results_root
+from forward_stability.experiments.runs import Run
 from forward_stability.experiments.storage import read_json
 from forward_stability.models import VARIANTS, Network
 

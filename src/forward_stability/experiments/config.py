@@ -1,7 +1,7 @@
 """What is trained and how: the configuration of a run, from which the command line is generated."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import Field, asdict, dataclass, field, fields, replace
 from math import ceil
 from typing import Any
 
@@ -12,22 +12,86 @@ from forward_stability.models import check_positive, check_variant
 PAPER_STEPS, PAPER_DECAY = 93_500, 32_000
 """Sect. 4: the number of steps, and after how many of them the learning rate is divided by 10."""
 
-CHOICES = {
-    "constraint": ("none", "theorem"),
-    "initialisation": INITIALISATIONS,
-    "images": ("full", "halved"),
-    "head": ("global", "flattened"),
-    "outer": ("relu", "none"),
-    "precision": ("float32", "bfloat16"),
-}
-"""The values of the options that have few.
 
-In bfloat16 weights, batch normalisation's statistics and the optimiser stay in float32.
-"""
+def _option(default: Any, text: str, choices: Sequence[str] = ()) -> Any:
+    return field(default=default, metadata={"help": text, "choices": choices})
 
 
-def _option(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
+def _check_fields(options: Any) -> None:
+    """Raise InputError unless each field has its type and, where there are few, its value."""
+    for f in fields(options):
+        if f.name == "beyond":
+            continue
+        value, kind, choices = getattr(options, f.name), f.type, f.metadata["choices"]
+        fits = isinstance(value, float | int if kind is float else kind)  # type: ignore[arg-type]
+        if not fits or isinstance(value, bool):
+            name = getattr(kind, "__name__", kind)
+            raise InputError(f"{f.name} must be of type {name}, got {value!r}")
+        if choices and value not in choices:
+            raise InputError(f"unknown {f.name} {value!r}: choose one of {', '.join(choices)}")
+
+
+@dataclass(frozen=True)
+class Beyond:
+    """What chapter 15 adds to the networks and the loss of the paper; the defaults add nothing."""
+
+    temperature: float = _option(1.0, "T: the loss is the cross-entropy of scores / T, times T")
+    margin: float = _option(
+        0.0, "ρ: the right score counts √2 ρ less in the loss, which asks for the distance ρ"
+    )
+    constraint: str = _option(
+        "none",
+        "theorem: no batch normalisation, and the hypotheses of Theorems 5 and 6 imposed; scores "
+        "are divided by the constant of Theorem 6 in the loss, none: the paper's network",
+        ("none", "theorem"),
+    )
+    pooling_bound: float = _option(0.5, "c, the largest norm of a pooling filter if constrained")
+    initialisation: str = _option(
+        "paper", "if constrained: paper, identity or, of ResNet-S, isometry", INITIALISATIONS
+    )
+    images: str = _option(
+        "full", "full, or halved: a 2D average pooling in front of the network", ("full", "halved")
+    )
+    head: str = _option(
+        "global", "before the classifier: global (pooling) or flattened", ("global", "flattened")
+    )
+    outer: str = _option(
+        "relu", "outer ReLU of the layers of ResNet-S: relu or none", ("relu", "none")
+    )
+
+    def __post_init__(self) -> None:
+        _check_fields(self)
+        for name in ("temperature", "pooling_bound"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise InputError(f"{name} must be positive, got {getattr(self, name)}")
+        if not 0 <= self.margin < float("inf"):
+            raise InputError(f"margin must be at least 0 and finite, got {self.margin}")
+        for name in ("pooling_bound", "initialisation"):
+            value = getattr(self, name)
+            if self.constraint == "none" and value != getattr(Beyond, name):
+                raise InputError(f"{name} {value} has no effect without constraint theorem")
+
+    @property
+    def constrained(self) -> bool:
+        """Whether the hypotheses of Theorems 5 and 6 are imposed."""
+        return self.constraint == "theorem"
+
+    def architecture(self, size: Sequence[int]) -> dict[str, Any]:
+        """The arguments of :class:`~forward_stability.models.Network` that it changes.
+
+        Args:
+            size: the height and width of the images.
+        """
+        arguments: dict[str, Any] = {}
+        if self.constrained:
+            arguments["batch_norm"] = False
+        if self.outer == "none":
+            arguments["outer_relu"] = False
+        if self.images == "halved":
+            arguments["halve"] = True
+        if self.head == "flattened":
+            arguments["flatten"] = list(size)
+        return arguments
 
 
 @dataclass(frozen=True)
@@ -52,64 +116,65 @@ class Config:
     )
     momentum: float = _option(0.9, "momentum of the gradient descent")
     alpha: float = _option(1e-4, "α of Table 1, the weight of the regulariser")
-    temperature: float = _option(1.0, "T: the loss is the cross-entropy of scores / T, times T")
-    margin: float = _option(
-        0.0, "ρ: the right score counts √2 ρ less in the loss, which asks for the distance ρ"
+    precision: str = _option(
+        "float32",
+        "of the forward and backward pass: float32 or bfloat16; weights, statistics and the "
+        "optimiser stay in float32",
+        ("float32", "bfloat16"),
     )
-    constraint: str = _option(
-        "none",
-        "theorem: no batch normalisation, and the hypotheses of Theorems 5 and 6 imposed; scores "
-        "are divided by the constant of Theorem 6 in the loss, none: the paper's network",
-    )
-    pooling_bound: float = _option(0.5, "c, the largest norm of a pooling filter if constrained")
-    initialisation: str = _option("paper", "if constrained: paper, identity or isometry")
-    images: str = _option("full", "full, or halved: a 2D average pooling in front of the network")
-    head: str = _option("global", "before the classifier: global (pooling) or flattened")
-    outer: str = _option("relu", "outer ReLU of the layers of ResNet-S: relu or none")
-    precision: str = _option("float32", "of the forward and backward pass: float32 or bfloat16")
     evaluate_every: int = _option(500, "steps between two evaluations, with a checkpoint each")
+    beyond: Beyond = Beyond()
 
     def __post_init__(self) -> None:
-        for f in fields(self):
-            value, kind = getattr(self, f.name), f.type
-            fits = isinstance(value, float | int if kind is float else kind)  # type: ignore
-            if not fits or (isinstance(value, bool) and kind is not bool):
-                name = getattr(kind, "__name__", kind)
-                raise InputError(f"{f.name} must be of type {name}, got {value!r}")
+        _check_fields(self)
         check_variant(self.variant)
         counts = ("blocks", "width", "steps", "epochs", "batch_size", "decay_every")
         given = {name: getattr(self, name) for name in (*counts, "evaluate_every")}
         check_positive(**{name: n for name, n in given.items() if n is not None})
-        for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise InputError(
-                    f"unknown {name} {getattr(self, name)!r}: choose one of {', '.join(choices)}"
-                )
-        for name in ("learning_rate", "temperature", "pooling_bound"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise InputError(f"{name} must be positive, got {getattr(self, name)}")
-        for name in ("alpha", "margin"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise InputError(f"{name} must be at least 0 and finite, got {getattr(self, name)}")
+        if self.epochs is not None and self.steps != PAPER_STEPS:
+            raise InputError(f"give either steps ({self.steps}) or epochs ({self.epochs})")
+        if not 0 < self.learning_rate < float("inf"):
+            raise InputError(f"learning_rate must be positive, got {self.learning_rate}")
+        if not 0 <= self.alpha < float("inf"):
+            raise InputError(f"alpha must be at least 0 and finite, got {self.alpha}")
         if not 0 <= self.momentum < 1:
             raise InputError(f"momentum must be in [0, 1), got {self.momentum}")
+        if self.variant != "S" and self.beyond.initialisation == "isometry":
+            raise InputError("initialisation isometry is for variant S only")
+
+    @staticmethod
+    def options() -> list[Field[Any]]:
+        """The options of a run, those of :class:`Beyond` among them."""
+        return [f for f in (*fields(Config), *fields(Beyond)) if f.name != "beyond"]
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Config":
-        """The configuration stored in a run folder.
+        """The configuration with these options, such as those stored in a run folder.
 
         Raises:
-            InputError: if it has unknown entries.
+            InputError: if there is an unknown one, or one does not fit.
         """
-        if unknown := set(values) - {f.name for f in fields(cls)}:
+        if unknown := set(values) - {f.name for f in cls.options()}:
             raise InputError(f"unknown entries in the configuration: {', '.join(sorted(unknown))}")
-        return cls(**values)
+        beyond = {f.name for f in fields(Beyond)}
+        plain = {name: value for name, value in values.items() if name not in beyond}
+        more = {name: value for name, value in values.items() if name in beyond}
+        return cls(**plain, beyond=Beyond(**more))
+
+    def to_dict(self) -> dict[str, Any]:
+        """All options by name; the inverse of :meth:`from_dict`."""
+        values = asdict(self)
+        return values | values.pop("beyond")
+
+    def changed(self, **options: Any) -> "Config":
+        """The configuration with other values of some options, those of chapter 15 among them."""
+        return Config.from_dict(self.to_dict() | options)
 
     @property
     def name(self) -> str:
         """The name of the run folder unless another is given: DATASET-VARIANT-mBLOCKS-seedSEED."""
         dataset = self.dataset.split(":")[0]
-        kind = "" if self.constraint == "none" else f"-{self.constraint}"
+        kind = f"-{self.beyond.constraint}" if self.beyond.constrained else ""
         return f"{dataset}-{self.variant}-m{self.blocks}{kind}-seed{self.seed}"
 
     def resolved(self, images: int) -> "Config":
@@ -123,19 +188,11 @@ class Config:
 
         Those that only networks beyond the paper have are given where they differ from it.
         """
-        arguments = {
+        return {
             "variant": self.variant,
             "blocks": self.blocks,
             "width": self.width,
             "channels": image_shape[0],
             "classes": classes,
+            **self.beyond.architecture(image_shape[1:]),
         }
-        if self.constraint == "theorem":
-            arguments["batch_norm"] = False
-        if self.outer == "none":
-            arguments["outer_relu"] = False
-        if self.images == "halved":
-            arguments["halve"] = True
-        if self.head == "flattened":
-            arguments["flatten"] = list(image_shape[1:])
-        return arguments

@@ -13,50 +13,18 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 from torch import Tensor
-from torchvision import datasets
 from tqdm.auto import tqdm
 
 from forward_stability.errors import InputError
-from forward_stability.experiments.download import check, fetch
+from forward_stability.experiments.download import SETS, read_set
 from forward_stability.experiments.storage import checksum, load_tensors, save_tensors
 
 PAD = 4
 """Pixels by which a training image is padded on each side before it is cropped (Sect. 4)."""
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where torchvision finds a data set: its class, the folder of its archives, their MD5 sums."""
-
-    dataset: Any
-    folder: str
-    archives: dict[str, tuple[str, str]]
-    """File name: (address, MD5)."""
-    mirror: bool
-    """Whether a mirrored image keeps its class."""
-
-
-def _cifar(dataset: Any) -> Source:
-    return Source(dataset, "", {dataset.filename: (dataset.url, dataset.tgz_md5)}, mirror=True)
-
-
-def _mnist(dataset: Any, mirror: bool) -> Source:
-    base = dataset.mirrors[-1]
-    archives = {name: (base + name, md5) for name, md5 in dataset.resources}
-    return Source(dataset, f"{dataset.__name__}/raw", archives, mirror)
-
-
-SOURCES = {
-    "cifar10": _cifar(datasets.CIFAR10),
-    "cifar100": _cifar(datasets.CIFAR100),
-    "mnist": _mnist(datasets.MNIST, mirror=False),
-    "fashion-mnist": _mnist(datasets.FashionMNIST, mirror=True),
-}
-NAMES = "digits, " + ", ".join(SOURCES) + " or imagefolder:PATH"
+NAMES = "digits, " + ", ".join(SETS) + " or imagefolder:PATH"
 
 
 @dataclass(frozen=True)
@@ -68,7 +36,7 @@ class Dataset:
         classes: the names of the classes.
         train_images, test_images: uint8, shape ``(n, channels, height, width)``.
         train_labels, test_labels: int64, shape ``(n,)``.
-        mirror: whether a mirrored image keeps its class, so that augmentation may flip it.
+        flips: whether a mirrored image keeps its class, so that augmentation may flip it.
         fingerprint: SHA-256 over images and labels.
     """
 
@@ -78,7 +46,7 @@ class Dataset:
     train_labels: Tensor
     test_images: Tensor
     test_labels: Tensor
-    mirror: bool
+    flips: bool
     fingerprint: str
 
     @property
@@ -139,69 +107,29 @@ def load_dataset(
         return _digits()
     if name.startswith("imagefolder:"):
         return _imagefolder(name, Path(name.removeprefix("imagefolder:")).expanduser(), progress)
-    if name not in SOURCES:
+    if name not in SETS:
         raise InputError(f"unknown data set {name!r}: choose {NAMES}")
     path, mend = data_root() / f"{name}.safetensors", f"run `forward-stability data {name}`"
-    if path.is_file():
-        return _load(name, path, f"delete it and {mend}")
-    source = SOURCES[name]
-    parts = _unpacked(source, mend)
-    if parts is None:
-        folder = data_root() / "torchvision" / source.folder
-        for filename, (url, md5) in source.archives.items():
-            archive = folder / filename
-            if not archive.is_file():
-                if not download:
-                    raise InputError(
-                        f"{name} is not here ({archive} is missing): {mend} to fetch it"
-                    )
-                fetch(f"{mirror.rstrip('/')}/{filename}" if mirror else url, archive, md5, progress)
-            check(archive, md5, mend)
-        # All archives are verified, so torchvision unpacks them and does not download.
-        parts = _open(source, download=True)
-    tensors = {}
-    for split, part in zip(("train", "test"), parts, strict=True):
-        images = torch.as_tensor(part.data)
-        images = images.unsqueeze(1) if images.dim() == 3 else images.permute(0, 3, 1, 2)
-        tensors[f"{split}_images"] = images.contiguous()
-        tensors[f"{split}_labels"] = torch.as_tensor(part.targets, dtype=torch.int64)
-    save_tensors(path, tensors, {"classes": parts[0].classes, "mirror": source.mirror})
-    return _load(name, path, mend)
-
-
-def _open(source: Source, download: bool) -> list[Any]:
-    """The training and the test set as torchvision reads them."""
-    root = data_root() / "torchvision"
-    return [source.dataset(root, train=train, download=download) for train in (True, False)]
-
-
-def _unpacked(source: Source, mend: str) -> list[Any] | None:
-    """The sets if their files lie unpacked where torchvision looks for them, else None.
-
-    torchvision checks the MD5 sums of CIFAR's files and the sizes in the headers of MNIST's.
-
-    Raises:
-        InputError: if a file of MNIST is cut short or of another kind.
-    """
-    try:
-        return _open(source, download=False)
-    except (AssertionError, RuntimeError, ValueError) as error:
-        if str(error).startswith("Dataset not found"):
-            return None
-        folder = data_root() / "torchvision" / source.folder
-        raise InputError(f"a file in {folder} is damaged: delete the folder and {mend}") from error
+    if not path.is_file():
+        tensors, classes = read_set(
+            name, data_root() / "torchvision", mend, download=download, mirror=mirror,
+            progress=progress,
+        )  # fmt: skip
+        save_tensors(path, tensors, {"classes": classes})
+        return _load(name, path, mend)
+    return _load(name, path, f"delete it and {mend}")
 
 
 def _load(name: str, path: Path, mend: str) -> Dataset:
     tensors, metadata = load_tensors(path, mend)
-    return _dataset(name, tensors, metadata["classes"], metadata["mirror"])
+    return _dataset(name, tensors, metadata["classes"], SETS[name].flips)
 
 
-def _dataset(name: str, tensors: dict[str, Tensor], classes: Any, mirror: bool) -> Dataset:
+def _dataset(name: str, tensors: dict[str, Tensor], classes: Any, flips: bool) -> Dataset:
     return Dataset(
         name=name,
         classes=tuple(classes),
-        mirror=mirror,
+        flips=flips,
         fingerprint=checksum(tensors),
         **tensors,
     )
@@ -213,6 +141,9 @@ def _digits() -> Dataset:
     They are enlarged to 24x24 and have a black margin of 4 pixels, since they touch their border:
     without it, the periodic continuation would join the top of a digit to its bottom.
     """
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
     bunch: Any = load_digits()
     # Bilinear interpolation in whole thirds: exact, so that all machines have the same images.
     centres = (np.arange(24) + 0.5) / 3 - 0.5
@@ -231,11 +162,13 @@ def _digits() -> Dataset:
         "test_images": images[test],
         "test_labels": labels[test],
     }
-    return _dataset("digits", tensors, [str(c) for c in bunch.target_names], mirror=False)
+    return _dataset("digits", tensors, [str(c) for c in bunch.target_names], flips=False)
 
 
 def _imagefolder(name: str, path: Path, progress: bool) -> Dataset:
     """Images in PATH/train/CLASS/ and PATH/test/CLASS/, all of one size, read as RGB."""
+    from torchvision.datasets import ImageFolder
+
     if not path.exists() and (data_root() / path).is_dir():
         path = data_root() / path
     parts = {}
@@ -243,7 +176,7 @@ def _imagefolder(name: str, path: Path, progress: bool) -> Dataset:
         if not (path / split).is_dir():
             raise InputError(f"{path / split} is missing: put images in {path / split}/CLASS/")
         try:
-            parts[split] = datasets.ImageFolder(str(path / split))
+            parts[split] = ImageFolder(str(path / split))
         except FileNotFoundError as error:
             raise InputError(f"{path / split} holds no images in folders by class") from error
     classes = parts["train"].classes
@@ -259,20 +192,21 @@ def _imagefolder(name: str, path: Path, progress: bool) -> Dataset:
     if cache.is_file():
         tensors, metadata = load_tensors(cache, f"delete {cache}")
         if metadata["listing"] == listing.hexdigest():
-            return _dataset(name, tensors, metadata["classes"], metadata["mirror"])
+            return _dataset(name, tensors, metadata["classes"], flips=True)
     tensors = {}
     for split, part in parts.items():
         files = [file for file, _ in part.samples]
         bar = tqdm(files, desc=f"reading {split} images", disable=not progress or None)
         tensors[f"{split}_images"] = _read_images(bar)
         tensors[f"{split}_labels"] = torch.as_tensor(part.targets, dtype=torch.int64)
-    metadata = {"classes": classes, "mirror": True, "listing": listing.hexdigest()}
-    save_tensors(cache, tensors, metadata)
-    return _dataset(name, tensors, classes, mirror=True)
+    save_tensors(cache, tensors, {"classes": classes, "listing": listing.hexdigest()})
+    return _dataset(name, tensors, classes, flips=True)
 
 
 def _read_images(files: Any) -> Tensor:
     """Image files as one uint8 tensor of shape ``(n, 3, height, width)``."""
+    from PIL import Image
+
     arrays: list[np.ndarray] = []
     for file in files:
         try:

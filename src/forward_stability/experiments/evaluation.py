@@ -15,7 +15,8 @@ from torch.nn.utils import parametrize
 
 from forward_stability.experiments.data import Dataset, scale
 from forward_stability.experiments.noise import structured_noise, unstructured_noise
-from forward_stability.experiments.runs import Run, environment, results_root
+from forward_stability.experiments.provenance import environment, results_root
+from forward_stability.experiments.runs import Run
 from forward_stability.experiments.storage import read_json, write_json
 from forward_stability.models import Network, check_positive
 

@@ -1,21 +1,23 @@
-"""The ledger: a row a finished run, derived from the run folders.
+"""The ledger: a row a finished run, derived from the run folders whenever it is read.
 
-``ledger.csv`` stands beside the run folders and is rebuilt from them, so that it can be deleted.
+For other programs, :func:`write` puts it into ``ledger.csv`` beside them; nothing here reads that.
 A run is of the full protocol if nothing but variant, m, data set and seed differs from Sect. 4 of
 the paper; otherwise the column ``changes`` says what does.
 """
 
 import csv
 import io
-from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from forward_stability.errors import InputError
 from forward_stability.experiments.config import PAPER_STEPS, Config
 from forward_stability.experiments.runs import Run
 from forward_stability.experiments.storage import write_bytes
+from forward_stability.models import Network
 
 FILENAME = "ledger.csv"
 
@@ -69,9 +71,6 @@ class Row:
     command: str
 
 
-COLUMNS = tuple(f.name for f in fields(Row))
-
-
 def changes(config: Config) -> dict[str, Any]:
     """The entries of a resolved configuration that differ from Sect. 4, without its identity.
 
@@ -79,9 +78,9 @@ def changes(config: Config) -> dict[str, Any]:
     schedule of the paper scaled to the length: there only ``steps`` differs.
     """
     scaled = Config(steps=config.steps).resolved(1)
-    paper = {f.name: f.default for f in fields(Config)} | {"decay_every": scaled.decay_every}
-    values = {f.name: getattr(config, f.name) for f in fields(Config) if f.name not in IDENTITY}
-    return {name: value for name, value in values.items() if value != paper[name]}
+    paper = Config().to_dict() | {"decay_every": scaled.decay_every}
+    values = config.to_dict()
+    return {n: v for n, v in values.items() if n not in IDENTITY and v != paper[n]}
 
 
 def command(config: Config) -> str:
@@ -118,7 +117,9 @@ def make_row(run: Run, name: str) -> Row:
     Raises:
         InputError: if a file of the run folder is missing, damaged or contradicts another.
     """
-    network, config, info, history = run.network(), run.config, run.info, run.history
+    config, info, history = run.config, run.info, run.history
+    with torch.device("meta"):
+        parameters = Network(**run.architecture).parameter_count
     try:
         data, environment, result = info["data"], info["environment"], info["result"]
         if history[-1]["step"] != config.steps or result["step"] != config.steps:
@@ -136,7 +137,7 @@ def make_row(run: Run, name: str) -> Row:
             steps=config.steps,
             precision=config.precision,
             changes=" ".join(f"{key}={value}" for key, value in changes(config).items()),
-            parameters=network.parameter_count,
+            parameters=parameters,
             final_accuracy=round(history[-1]["test_accuracy"], 6),
             average_accuracy=round(average, 6),
             evaluations=evaluations,
@@ -153,18 +154,17 @@ def make_row(run: Run, name: str) -> Row:
         ) from error
 
 
-def rebuild(folder: Path) -> list[Row]:
-    """Write ``ledger.csv`` anew, atomically, from the run folders beside it.
+def scan(folder: Path) -> tuple[list[Row], list[str]]:
+    """The rows of the finished runs below a folder, and what is wrong with the others.
 
     Args:
-        folder: the folder that holds the run folders, at any depth.
+        folder: holds run folders, at any depth. A run that is still being trained has no row.
 
     Returns:
-        the rows, by name. A run that is still being trained has none.
+        the rows by name, and a line for each damaged run folder.
 
     Raises:
-        InputError: if there is no such folder; or, after the ledger was written without them, if
-            run folders are damaged.
+        InputError: if there is no such folder.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder")
@@ -176,43 +176,37 @@ def rebuild(folder: Path) -> list[Row]:
                 rows.append(make_row(run, path.parent.relative_to(folder).as_posix()))
         except InputError as error:
             damaged.append(str(error))
-    write_rows(folder / FILENAME, rows)
-    if damaged:
-        raise InputError(f"left out of {folder / FILENAME}: {'; '.join(damaged)}")
-    return rows
-
-
-def write_rows(path: Path, rows: Iterable[Row]) -> None:
-    """Write a ledger, atomically."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(astuple(row) for row in rows)
-    write_bytes(path, text.getvalue().encode())
+    return rows, damaged
 
 
 def read(folder: Path) -> list[Row]:
-    """Read the ledger of a folder of runs.
+    """The rows of the finished runs below a folder, by name.
 
     Raises:
-        InputError: if it is missing or damaged, names a run twice, or names one whose folder is
-            missing.
+        InputError: if there is no such folder, or run folders are damaged.
     """
-    path, mend = folder / FILENAME, f"run `forward-stability ledger {folder}`"
-    if not path.is_file():
-        raise InputError(f"{path} is missing: {mend}")
-    lines = list(csv.reader(io.StringIO(path.read_text("utf-8"))))
-    if not lines or tuple(lines[0]) != COLUMNS:
-        raise InputError(f"{path} has other columns than this version writes: {mend}")
-    rows: dict[str, Row] = {}
-    for number, line in enumerate(lines[1:], start=2):
-        try:
-            row = Row(*(f.type(v) for f, v in zip(fields(Row), line, strict=True)))  # type: ignore
-        except ValueError as error:
-            raise InputError(f"{path}, line {number}, is damaged ({error}): {mend}") from error
-        if row.name in rows:
-            raise InputError(f"{path} names {row.name} twice: {mend}")
-        if not (folder / row.name / "config.json").is_file():
-            raise InputError(f"{path} names {row.name}, whose folder is missing: {mend}")
-        rows[row.name] = row
-    return list(rows.values())
+    rows, damaged = scan(folder)
+    if damaged:
+        raise InputError("; ".join(damaged))
+    return rows
+
+
+def write(folder: Path) -> list[Row]:
+    """Write the rows below a folder to its ``ledger.csv``, atomically.
+
+    Returns:
+        the rows.
+
+    Raises:
+        InputError: if there is no such folder; or, after the ledger was written without them, if
+            run folders are damaged.
+    """
+    rows, damaged = scan(folder)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(f.name for f in fields(Row))
+    writer.writerows(astuple(row) for row in rows)
+    write_bytes(folder / FILENAME, text.getvalue().encode())
+    if damaged:
+        raise InputError(f"left out of {folder / FILENAME}: {'; '.join(damaged)}")
+    return rows

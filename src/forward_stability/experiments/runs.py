@@ -6,23 +6,18 @@ line an evaluation), the last two ``checkpoint-STEP.safetensors`` while training
 """
 
 import json
-import platform
-import subprocess
 import sys
 import warnings
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
-import torchvision
 from torch import Tensor
 
-from forward_stability import __version__
 from forward_stability.errors import InputError
 from forward_stability.experiments.config import Config
 from forward_stability.experiments.data import Dataset, load_dataset
+from forward_stability.experiments.provenance import environment, results_root
 from forward_stability.experiments.storage import (
     load_tensors,
     read_json,
@@ -31,16 +26,6 @@ from forward_stability.experiments.storage import (
     write_json,
 )
 from forward_stability.models import Network
-
-
-def results_root() -> Path:
-    """The folder of the results that come with the book.
-
-    An installed wheel carries it inside the package; in a checkout it lies at the top.
-    """
-    package = Path(__file__).parents[1]
-    carried = package / "results"
-    return carried if carried.is_dir() else package.parents[1] / "results"
 
 
 class Run:
@@ -80,7 +65,7 @@ class Run:
         if not all(name == "run.json" or name.endswith(".tmp") for name in found):
             run = cls(folder)
             for what, found, wanted in (
-                ("configuration", asdict(run.config), asdict(config)),
+                ("configuration", run.config.to_dict(), config.to_dict()),
                 ("data", run.info["data"], data),
             ):
                 different = [key for key in wanted if found.get(key) != wanted[key]]
@@ -92,7 +77,7 @@ class Run:
                     )
             return run
         write_json(folder / "run.json", {"data": data, "environment": environment(device)})
-        write_json(folder / "config.json", asdict(config))
+        write_json(folder / "config.json", config.to_dict())
         return cls(folder)
 
     @cached_property
@@ -169,7 +154,7 @@ class Run:
     def save_checkpoint(self, state: dict[str, Tensor], step: int) -> None:
         """Write a checkpoint after so many steps; this one and the one before it are kept."""
         filename = f"checkpoint-{step:08d}.safetensors"
-        self.save(filename, state, step=step, config=asdict(self.config))
+        self.save(filename, state, step=step, config=self.config.to_dict())
         for old in self.checkpoints[2:]:
             old.unlink(missing_ok=True)
 
@@ -188,7 +173,7 @@ class Run:
                 if Config.from_dict(metadata.get("config", {})) != self.config:
                     raise InputError(
                         f"{path} is of another configuration: {metadata.get('config')}, "
-                        f"not {asdict(self.config)}: delete it to start again"
+                        f"not {self.config.to_dict()}: delete it to start again"
                     )
             except InputError as error:
                 refused = refused or error
@@ -234,43 +219,3 @@ class Run:
         network = Network(**self.architecture)
         network.load_state_dict(tensors)
         return network.eval()
-
-
-def environment(device: str) -> dict[str, str]:
-    """What a number depends on besides code and data: versions, hardware, commit."""
-    return {
-        "package": __version__,
-        "commit": commit(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
-        "device": device,
-        "hardware": hardware(device),
-        "threads": str(torch.get_num_threads()),
-    }
-
-
-def hardware(device: str) -> str:
-    """The name of the processor or the GPU."""
-    if device.startswith("cuda"):
-        return torch.cuda.get_device_name(device)
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text("utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
-def commit() -> str:
-    """The commit of the checkout that the package is imported from, "+" if it was changed."""
-    here = Path(__file__).parents[1]
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(here), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "-s", ".") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"

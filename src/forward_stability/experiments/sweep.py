@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ def _sweep(content: dict[str, Any]) -> Sweep:
     check_positive(threads=threads)
     out, device = _take(content, "out", "results"), _take(content, "device", "auto")
     options = _take(content, "options", {})
-    _known("options", options, {f.name for f in fields(Config)} - set(IDENTITY))
+    _known("options", options, {f.name for f in Config.options()} - set(IDENTITY))
     _known("keys", content, set(IDENTITY))
     for name in IDENTITY:
         values = content.setdefault(name, [getattr(Config, name)])
@@ -85,7 +85,7 @@ def _sweep(content: dict[str, Any]) -> Sweep:
             raise InputError(f"{name} must be a list of at least one value, got {values!r}")
     runs: dict[str, Config] = {}
     for values in itertools.product(*(content[name] for name in IDENTITY)):
-        config = Config(**dict(zip(IDENTITY, values, strict=True)), **options)
+        config = Config.from_dict(dict(zip(IDENTITY, values, strict=True)) | options)
         if config.name in runs:
             raise InputError(
                 f"two runs have the name {config.name}: a value is listed twice, or two folders of "

@@ -30,9 +30,11 @@ from forward_stability.experiments.config import Config
 from forward_stability.experiments.cuda_graph import Graphed
 from forward_stability.experiments.data import PAD, Dataset, augment, load_dataset, scale
 from forward_stability.experiments.evaluation import accuracy, predict
-from forward_stability.experiments.runs import Run, environment
+from forward_stability.experiments.provenance import environment
+from forward_stability.experiments.runs import Run
 from forward_stability.experiments.storage import write_json
-from forward_stability.models import Network, PeriodicConv2d, ResidualD, project_
+from forward_stability.layers import PeriodicConv2d, ResidualD
+from forward_stability.models import Network, project_
 from forward_stability.spectral import trained_weight
 
 COMPILE_FROM = 40_000
@@ -94,11 +96,11 @@ def new_network(config: Config, dataset: Dataset) -> Network:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = Network(**config.architecture(shape, len(dataset.classes)))
-        if config.constraint == "theorem":
-            initialise_(network, (shape[1], shape[2]), config.initialisation)
+        if config.beyond.constrained:
+            initialise_(network, (shape[1], shape[2]), config.beyond.initialisation)
     network.get_buffer("mean").copy_(dataset.mean)
-    if config.constraint == "theorem":
-        constrain(network, (shape[1], shape[2]), config.pooling_bound)
+    if config.beyond.constrained:
+        constrain(network, (shape[1], shape[2]), config.beyond.pooling_bound)
     return network
 
 
@@ -108,8 +110,8 @@ def score_scale(config: Config, network: Network, size: tuple[int, int]) -> floa
     So the temperature and the margin are distances, whatever the head and the bound of the
     pooling filters are: an input moved by r changes a scaled score by at most r.
     """
-    constrained = config.constraint == "theorem"
-    return sensitivity(network, size, config.pooling_bound) if constrained else 1.0
+    constrained = config.beyond.constrained
+    return sensitivity(network, size, config.beyond.pooling_bound) if constrained else 1.0
 
 
 def margin_loss(y: Tensor, labels: Tensor, temperature: float, margin: float) -> Tensor:
@@ -139,7 +141,7 @@ class Trainer:
     """
 
     def __init__(self, config: Config, dataset: Dataset, device: str) -> None:
-        self.config, self.device, self.mirror = config, device, dataset.mirror
+        self.config, self.device, self.flips = config, device, dataset.flips
         self.images = dataset.train_images.to(device)
         self.labels = dataset.train_labels.to(device)
         self.border = dataset.border.to(device)
@@ -149,7 +151,7 @@ class Trainer:
         gpu = device.startswith("cuda")
         self.network = network.to(memory_format=torch.channels_last).train()
         self.layers: list[nn.Module] = list(self.network.layers)
-        if gpu and config.steps >= COMPILE_FROM and config.constraint == "none":
+        if gpu and config.steps >= COMPILE_FROM and not config.beyond.constrained:
             self.layers = [torch.compile(layer, dynamic=False) for layer in self.layers]  # type: ignore
         self.learning_rate = torch.zeros((), device=device)  # a tensor: graphs read it anew
         self.optimiser = torch.optim.SGD(
@@ -168,7 +170,7 @@ class Trainer:
         n, random = len(self.images), generator(self.config.seed, "epoch", epoch)
         order = torch.randperm(n, generator=random)
         shifts = torch.randint(2 * PAD + 1, (n, 2), generator=random)
-        flips = torch.randint(2 if self.mirror else 1, (n, 1), generator=random)
+        flips = torch.randint(2 if self.flips else 1, (n, 1), generator=random)
         return torch.cat([order[:, None], shifts, flips], dim=1).to(self.device)
 
     def batch(self, step: int) -> Tensor:
@@ -204,7 +206,7 @@ class Trainer:
         )
         with autocast, parametrize.cached():
             scores = self.scores(images)
-        temperature, margin = self.config.temperature, self.config.margin
+        temperature, margin = self.config.beyond.temperature, self.config.beyond.margin
         y = scores.float() / self.scale
         loss = margin_loss(y, self.labels[index], temperature, margin)
         self.optimiser.zero_grad()

@@ -12,7 +12,7 @@ import pytest
 from paper_map import KINDS, PLACE, Item, read
 from paper_numbers import CAPTION
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 BOOK, SITE = ROOT / "book", ROOT / "_build" / "html" / "book"
 ITEMS = read(ROOT / PLACE)
 

@@ -13,7 +13,8 @@ from forward_stability.book.export import LEVELS, export_network, export_run
 from forward_stability.errors import InputError
 from forward_stability.experiments.data import load_dataset, scale
 from forward_stability.experiments.noise import seeded_normal
-from forward_stability.experiments.runs import Run, results_root
+from forward_stability.experiments.provenance import results_root
+from forward_stability.experiments.runs import Run
 from forward_stability.folding import features, fold
 from forward_stability.models import Network
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-EXTENSIONS = Path(__file__).resolve().parents[1] / "book" / "_ext"
+EXTENSIONS = Path(__file__).resolve().parents[2] / "book" / "_ext"
 
 STATUS = """# Status
 

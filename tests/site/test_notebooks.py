@@ -7,15 +7,15 @@ import nbformat
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = sorted((ROOT / "book").glob("*.ipynb"))
 NUMBERED = [path for path in CHAPTERS if re.match(r"(?!00)\d", path.stem)]
 LARGEST = 1_000_000  # bytes of a notebook with its outputs
-INSTALL = """\
+INSTALL = '''\
 try:
     import forward_stability
 except ImportError:  # in Colab, for example
-    %pip install --quiet git+{repository}"""
+    %pip install --quiet "forward-stability[book] @ git+{repository}"'''
 
 
 def read_toc() -> list[str]:

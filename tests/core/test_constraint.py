@@ -9,21 +9,23 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from forward_stability.certificates import certify
-from forward_stability.constraint import constrain, initialise_, plain_weights, sensitivity, sizes
+from forward_stability.constraint import constrain, initialise_, plain_weights, sensitivity
 from forward_stability.errors import InputError
-from forward_stability.experiments.config import Config
+from forward_stability.experiments import training
+from forward_stability.experiments.config import Beyond, Config
 from forward_stability.experiments.data import Dataset
 from forward_stability.experiments.runs import Run
 from forward_stability.experiments.training import Trainer, margin_loss, score_scale, train
-from forward_stability.folding import fold, forward
-from forward_stability.models import Convolution, Network, PeriodicConv2d, Pooling, ResidualS
+from forward_stability.folding import fold, forward, input_sizes
+from forward_stability.layers import Convolution, PeriodicConv2d, Pooling, ResidualS
+from forward_stability.models import Network
 from forward_stability.operators import conv_matrix
 from forward_stability.spectral import conv_norm
 
 SIZE = (8, 16)
 CONFIG = Config(
-    constraint="theorem", blocks=2, width=4, batch_size=5, steps=8, learning_rate=1.0,
-    pooling_bound=0.3, temperature=0.1, evaluate_every=4,
+    blocks=2, width=4, batch_size=5, steps=8, learning_rate=1.0, evaluate_every=4,
+    beyond=Beyond(constraint="theorem", pooling_bound=0.3, temperature=0.1),
 )  # fmt: skip
 
 
@@ -36,12 +38,12 @@ def dataset():
 
     labels = torch.arange(10) % 3
     x, y = images(10), images(10)
-    return Dataset("noise", ("a", "b", "c"), x, labels, y, labels, mirror=True, fingerprint="0")
+    return Dataset("noise", ("a", "b", "c"), x, labels, y, labels, flips=True, fingerprint="0")
 
 
 def norms(network):
     """Every operator norm of a network, exactly, with its limit."""
-    for layer, entry in zip(network.layers, sizes(network, SIZE), strict=True):
+    for layer, entry in zip(network.layers, input_sizes(fold(network), SIZE), strict=True):
         kind = type(layer)
         for module in layer.modules():
             if isinstance(module, PeriodicConv2d):
@@ -64,13 +66,13 @@ def norms(network):
 )
 def test_the_hypotheses_hold_at_every_step(dataset, options, precision):
     """In float64, without any tolerance; large steps leave the balls all the time."""
-    config = replace(CONFIG, precision=precision, **options).resolved(10)
+    config = CONFIG.changed(precision=precision, **options).resolved(10)
     trainer, outside = Trainer(config, dataset, "cpu"), 0
     for step in range(config.steps):
         for norm, limit in norms(trainer.network):
             assert norm <= limit
         if options["variant"] == "D":
-            assert all(f.K2.min() >= 0 for f in fold(trainer.network) if hasattr(f, "stride"))
+            assert all(f.K2.min() >= 0 for f in fold(trainer.network) if hasattr(f, "K2"))
         assert certify(trainer.network, SIZE).hypotheses_hold
         trainer.step(step)
         for module in trainer.network.modules():
@@ -81,13 +83,13 @@ def test_the_hypotheses_hold_at_every_step(dataset, options, precision):
 
 
 def test_what_is_stored_is_plain_and_satisfies_the_hypotheses(dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr("forward_stability.experiments.training.load_dataset", lambda *_, **__: dataset)
-    run = train(replace(CONFIG, variant="S", head="flattened"), tmp_path / "run", device="cpu")
+    monkeypatch.setattr(training, "load_dataset", lambda *_, **__: dataset)
+    run = train(CONFIG.changed(variant="S", head="flattened"), tmp_path / "run", device="cpu")
     network = Run(run.folder).network()
     assert not any(parametrize.is_parametrized(m) for m in network.modules())
     assert all(norm <= limit for norm, limit in norms(network))
     assert certify(network, SIZE).hypotheses_hold
-    paper = Run.create(tmp_path / "paper", replace(CONFIG, constraint="none"), dataset, "cpu")
+    paper = Run.create(tmp_path / "paper", replace(CONFIG, beyond=Beyond()), dataset, "cpu")
     (run.folder / "weights.safetensors").rename(paper.folder / "weights.safetensors")
     with pytest.raises(InputError, match=r"belongs to another network.*'batch_norm': False"):
         paper.network()
@@ -204,11 +206,17 @@ def test_the_margin_loss_against_its_formula():
         ({"temperature": 0.0}, "temperature must be positive"),
         ({"pooling_bound": -1.0}, "pooling_bound must be positive"),
         ({"margin": float("inf")}, "margin must be at least 0 and finite"),
+        ({"initialisation": "isometry"}, "isometry has no effect without constraint theorem"),
+        ({"pooling_bound": 0.1}, r"pooling_bound 0\.1 has no effect without constraint theorem"),
+        (
+            {"initialisation": "isometry", "constraint": "theorem"},
+            "initialisation isometry is for variant S only",
+        ),
     ],
 )
 def test_bad_options_are_refused(options, message):
     with pytest.raises(InputError, match=message):
-        Config(**options)
+        Config.from_dict(options)
 
 
 @pytest.mark.parametrize(

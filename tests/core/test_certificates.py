@@ -8,24 +8,24 @@ from math import sqrt
 import pytest
 import torch
 
-from forward_stability.certificates import Report, certify, certify_layers
+from forward_stability.certificates import certify, certify_layers
 from forward_stability.errors import InputError
+from forward_stability.folded_residual import FoldedResidual, FoldedSymmetric
 from forward_stability.folding import (
-    Folded,
     FoldedConv,
     FoldedGlobalPooling,
     FoldedLinear,
     FoldedPooling,
-    FoldedResidual,
-    FoldedSymmetric,
     features,
     fold,
     forward,
 )
+from forward_stability.layer import Folded
 from forward_stability.models import Network
 from forward_stability.operators import conv_matrix
+from forward_stability.report import Report
 from forward_stability.spectral import conv_norm, conv_norm_bound
-from forward_stability.worst_pair import local_norm, ratio, worst_pair
+from forward_stability.worst_pair import find_worst_pair, local_norm, stretch
 
 SIZE = (8, 6)
 
@@ -231,7 +231,7 @@ def test_the_sharpened_constant_is_attained(variant, size):
     report = certify_layers(layers, size)
     assert report.hypotheses_hold
     x = torch.full((1, 1, *size), level, dtype=torch.float64)
-    attained = float(ratio(partial(forward, layers), x, x + 1e-3))
+    attained = float(stretch(partial(forward, layers), x, x + 1e-3))
     pixels = size[0] * size[1] / 16
     expected = (0.5 + 0.7) * (0.5 + 1.3) / sqrt(pixels)
     if variant == "D":
@@ -253,7 +253,7 @@ def test_equation_51_as_printed_is_not_a_bound():
     assert report.hypotheses_hold
     assert not report["printed"].a_proven
     x = torch.full((1, 1, 4, 4), level, dtype=torch.float64)
-    attained = float(ratio(partial(forward, layers), x, x + 1e-3))
+    attained = float(stretch(partial(forward, layers), x, x + 1e-3))
     assert attained == pytest.approx(3.5**2 * 1.3**3, rel=1e-9)
     assert attained > 5 * report["printed"].a
     assert attained <= report["corrected"].a
@@ -305,9 +305,8 @@ def test_the_folded_symmetric_layer_attains_max_of_1_and_norm_squared_minus_1():
     report = certify_layers([front, layer], (3, 3)).layers[1]
     assert report.lipschitz == pytest.approx(2.5**2 - 1, rel=1e-12)
     x = torch.ones(1, 2, 3, 3, dtype=torch.float64)
-    assert float(ratio(layer, x, x + 0.1 * one[:, None, None] * unit(2, 1, 1)[:, None, None])) == (
-        pytest.approx(2.5**2 - 1, rel=1e-9)
-    )
+    found = stretch(layer, x, x + 0.1 * unit(2, 1, 1)[:, None, None])
+    assert float(found) == pytest.approx(2.5**2 - 1, rel=1e-9)
 
 
 def test_a_negative_gamma_pushes_the_other_way():
@@ -320,7 +319,7 @@ def test_a_negative_gamma_pushes_the_other_way():
     assert report.lipschitz == pytest.approx(1 + 0.7**2, rel=1e-12)
     x = torch.ones(1, 2, 3, 3, dtype=torch.float64)
     v = unit(2, 1, 0.1)[:, None, None]
-    assert float(ratio(layer, x, x + v)) == pytest.approx(1 + 0.7**2, rel=1e-9)
+    assert float(stretch(layer, x, x + v)) == pytest.approx(1 + 0.7**2, rel=1e-9)
 
 
 def test_the_best_constant_of_a_residual_layer_is_attained():
@@ -332,7 +331,7 @@ def test_the_best_constant_of_a_residual_layer_is_attained():
     report = certify_layers([front, layer], (3, 3)).layers[1]
     assert (report.lipschitz, report.best) == pytest.approx((2, 1), rel=1e-12)
     x = torch.rand(1, 2, 3, 3, dtype=torch.float64)
-    assert float(ratio(layer, x, 2 * x)) == pytest.approx(1, rel=1e-12)
+    assert float(stretch(layer, x, 2 * x)) == pytest.approx(1, rel=1e-12)
 
 
 def test_weighted_norm_of_a_folded_resnet_s_layer():
@@ -388,7 +387,7 @@ def test_the_constant_of_a_chain_of_weighted_norms_is_attained():
     report = certify_layers(layers, (3, 3))
     x = torch.full((1, 3, 3, 3), 100.0, dtype=torch.float64)
     y = x + unit(3, 2, 1)[:, None, None]
-    assert float(ratio(partial(forward, layers), x, y)) == pytest.approx(6, rel=1e-8)
+    assert float(stretch(partial(forward, layers), x, y)) == pytest.approx(6, rel=1e-8)
     assert report["best"].a == pytest.approx(6, rel=1e-8)
 
 
@@ -472,12 +471,12 @@ def test_no_violation_under_the_search(variant):
         layers = random_network(variant, 2, (8, 8), bias=0.3)
         report = certify_layers(layers, (8, 8))
         start = torch.cat([randn(6, 1, 8, 8), randn(2, 1, 1, 1).expand(-1, -1, 8, 8)])
-        pair = worst_pair(partial(forward, layers), start, steps=60, seed=1)
-        first = ratio(partial(forward, layers), start, start.roll(1, 0))
+        pair = find_worst_pair(partial(forward, layers), start, steps=60, seed=1)
+        first = stretch(partial(forward, layers), start, start.roll(1, 0))
         assert pair.ratio > float(first.max())
         assert pair.ratio <= report["best"].a
         x, y = pair.x[None], pair.y[None]
-        found = float(ratio(partial(forward, layers), x, y))
+        found = float(stretch(partial(forward, layers), x, y))
         assert found == pytest.approx(pair.ratio, rel=1e-12)
         assert_no_violation(layers, report, x, y)
 
@@ -486,15 +485,15 @@ def test_the_search_finds_the_norm_of_a_linear_map_and_keeps_to_the_box():
     torch.manual_seed(9)
     A = randn(4, 6)
     norm = float(torch.linalg.matrix_norm(A, 2))
-    pair = worst_pair(lambda x: x @ A.T, randn(3, 6), steps=50)
+    pair = find_worst_pair(lambda x: x @ A.T, randn(3, 6), steps=50)
     assert pair.ratio == pytest.approx(norm, rel=1e-6)
     assert pair.ratio <= norm * (1 + 1e-12)
-    pair = worst_pair(lambda x: x @ A.T, torch.rand(3, 6, dtype=torch.float64), box=(0, 1))
+    pair = find_worst_pair(lambda x: x @ A.T, torch.rand(3, 6, dtype=torch.float64), box=(0, 1))
     assert float(pair.x.min()) >= 0
     assert float(pair.y.max()) <= 1
     assert torch.equal(pair.ratios, pair.ratios.sort(descending=True).values)
-    again = worst_pair(lambda x: x @ A.T, torch.ones(3, 6, dtype=torch.float64), seed=3)
-    same = worst_pair(lambda x: x @ A.T, torch.ones(3, 6, dtype=torch.float64), seed=3)
+    again = find_worst_pair(lambda x: x @ A.T, torch.ones(3, 6, dtype=torch.float64), seed=3)
+    same = find_worst_pair(lambda x: x @ A.T, torch.ones(3, 6, dtype=torch.float64), seed=3)
     assert again.ratio == same.ratio
 
 
@@ -516,7 +515,7 @@ def test_odd_sizes_are_bounded_and_marked():
     report = certify_layers(layers, (7, 5))
     pools = [r for r in report.layers if r.kind == "2D pooling"]
     assert [r.size for r in pools] == [(7, 5), (4, 3)]
-    assert [r.bounds for r in pools] == [["A"], ["A"]]
+    assert [r.bounds for r in pools] == [("A",), ("A",)]
     assert [r.size for r in report.layers][-2:] == [(2, 2), (1, 1)]
 
 
@@ -535,6 +534,6 @@ def test_bad_input_is_refused():
     with pytest.raises(InputError, match="convolution first"):
         certify_layers([], SIZE)
     with pytest.raises(InputError, match="float64"):
-        worst_pair(lambda x: x, torch.ones(2, 3))
+        find_worst_pair(lambda x: x, torch.ones(2, 3))
     with pytest.raises(InputError, match="zero"):
-        worst_pair(lambda x: x, torch.zeros(2, 3, dtype=torch.float64))
+        find_worst_pair(lambda x: x, torch.zeros(2, 3, dtype=torch.float64))

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-EXTENSIONS = Path(__file__).resolve().parents[1] / "book" / "_ext"
+EXTENSIONS = Path(__file__).resolve().parents[2] / "book" / "_ext"
 
 SOURCE = """
 from pathlib import Path

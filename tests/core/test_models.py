@@ -5,17 +5,15 @@ import torch
 from torch import nn
 
 from forward_stability.errors import InputError
-from forward_stability.models import (
-    VARIANTS,
+from forward_stability.layers import (
     Classifier,
     Convolution,
-    Network,
     Pooling,
     Residual,
     ResidualD,
     ResidualS,
-    project_,
 )
+from forward_stability.models import VARIANTS, Network, project_
 from forward_stability.operators import conv_matrix
 
 # Table 2: variant, m, depth, trainable parameters in thousands (the paper prints 1.100M for the

@@ -1,6 +1,5 @@
 """Certified radii: exact where the truth is known, and never above what an attack finds."""
 
-from dataclasses import replace
 from math import sqrt
 
 import pytest
@@ -9,9 +8,10 @@ from test_constraint import CONFIG, SIZE, dataset  # noqa: F401
 from torch import nn
 
 from forward_stability import cli
-from forward_stability.attack import attack
+from forward_stability.attack import pgd_attack
 from forward_stability.certificates import certify_layers
 from forward_stability.errors import InputError
+from forward_stability.experiments import runs, training
 from forward_stability.experiments.storage import read_json
 from forward_stability.experiments.training import new_network, train
 from forward_stability.folding import FoldedConv, FoldedFlattening, FoldedLinear, forward
@@ -37,7 +37,7 @@ def linear(classes=4):
 @torch.no_grad()
 def constrained(dataset, **options):  # noqa: F811
     """A network on the boundary of the hypotheses whose answers differ, and images for it."""
-    network = new_network(replace(CONFIG, **options), dataset).eval()
+    network = new_network(CONFIG.changed(**options), dataset).eval()
     classifier, x = network.layers[-1], torch.rand(40, 3, *SIZE)
     nn.init.orthogonal_(trained_weight(classifier))
     classifier.bias -= network(x).mean(0)
@@ -75,7 +75,9 @@ def test_the_attack_finds_the_boundary_of_a_linear_network_and_not_before():
     _, R = certificate.radii(x, labels)
     for factor, found in ((0.999, 0), (1.01, 20)):
         random = torch.Generator().manual_seed(0)
-        y = attack(network, x, labels, factor * R, steps=60, restarts=3, box=None, random=random)
+        y = pgd_attack(
+            network, x, labels, factor * R, steps=60, restarts=3, box=None, random=random
+        )
         distance = (y - x).flatten(1).norm(dim=1)
         assert bool((distance <= factor * R * (1 + 1e-9)).all())
         assert int((forward(layers, y).argmax(1) != labels).sum()) == found
@@ -87,7 +89,7 @@ def test_the_attack_keeps_to_ball_and_box_and_leaves_wrong_images_alone():
     x, labels = torch.rand(30, 3, *SIZE), torch.arange(30) % 3
     r = torch.linspace(0.1, 3, 30)
     random = torch.Generator().manual_seed(0)
-    y = attack(network, x, labels, r, steps=5, restarts=2, random=random)
+    y = pgd_attack(network, x, labels, r, steps=5, restarts=2, random=random)
     assert bool(((y - x).flatten(1).norm(dim=1) <= r * (1 + 1e-5)).all())
     assert 0 <= float(y.min()) <= float(y.max()) <= 1
     wrong = network(x).argmax(1) != labels
@@ -114,10 +116,12 @@ def test_no_attack_succeeds_inside_a_certified_radius(dataset, options):  # noqa
     assert bool((R > 0).all())
     assert bool((scores.argmax(1) == labels).all())
     random = torch.Generator().manual_seed(0)
-    y = attack(network, x, labels, R * (1 - 1e-5), steps=20, restarts=4, box=None, random=random)
+    y = pgd_attack(
+        network, x, labels, R * (1 - 1e-5), steps=20, restarts=4, box=None, random=random
+    )
     after, _ = certifier(network, SIZE).radii(y, labels)
     assert bool((after.argmax(1) == labels).all())
-    y = attack(network, x, labels, 1000 * R, steps=20, restarts=4, box=None, random=random)
+    y = pgd_attack(network, x, labels, 1000 * R, steps=20, restarts=4, box=None, random=random)
     assert bool((network(y).argmax(1) != labels).any())  # the attack is not a weak one
 
 
@@ -136,7 +140,7 @@ def test_a_smaller_constant_would_be_refuted(dataset):  # noqa: F811
     claimed = Certifier(large.layers, large.mean, small.distances, small.constant, small.spread)
     _, R = claimed.radii(x, labels)
     random = torch.Generator().manual_seed(0)
-    y = attack(network, x, labels, R, steps=40, restarts=2, box=None, random=random)
+    y = pgd_attack(network, x, labels, R, steps=40, restarts=2, box=None, random=random)
     assert bool((network(y).argmax(1) != labels).any())
 
 
@@ -164,16 +168,16 @@ def test_the_margin_of_each_pair_beats_the_norm_of_the_classifier():
 
 
 def test_the_command_prints_and_writes_both_sides(dataset, tmp_path, monkeypatch, capsys):  # noqa: F811
-    monkeypatch.setattr("forward_stability.experiments.training.load_dataset", lambda *_, **__: dataset)
-    monkeypatch.setattr("forward_stability.experiments.runs.load_dataset", lambda *_, **__: dataset)
-    config = replace(CONFIG, variant="S", head="flattened", learning_rate=0.05, steps=40)
+    monkeypatch.setattr(training, "load_dataset", lambda *_, **__: dataset)
+    monkeypatch.setattr(runs, "load_dataset", lambda *_, **__: dataset)
+    config = CONFIG.changed(variant="S", head="flattened", learning_rate=0.05, steps=40)
     train(config, tmp_path / "run", device="cpu")
-    command = ["certify", str(tmp_path / "run"), "--images", "8", "--steps", "5", "--restarts", "2"]
+    command = ["radii", str(tmp_path / "run"), "--images", "8", "--steps", "5", "--restarts", "2"]
     assert cli.main(command) == 0
     out = capsys.readouterr().out
     assert out.startswith("ResNet-S, m = 2: the hypotheses hold; constant")
     assert "36/255" in out
-    entry = read_json(tmp_path / "run" / "certificate.json")
+    entry = read_json(tmp_path / "run" / "radii.json")
     found = entry["attack"]
     assert found["inside_certified_radius"]["successes"] == 0
     assert found["inside_certified_radius"]["attacked"] > 0
@@ -188,7 +192,7 @@ def test_the_command_prints_and_writes_both_sides(dataset, tmp_path, monkeypatch
 
 def test_an_attack_without_steps_is_refused():
     with pytest.raises(InputError, match="needs steps and restarts"):
-        attack(
+        pgd_attack(
             Network(), torch.rand(1, 3, 8, 8), torch.zeros(1).long(), torch.ones(1),
             steps=0, random=torch.Generator(),
         )  # fmt: skip

@@ -14,7 +14,8 @@ from filelock import FileLock
 from forward_stability import cli
 from forward_stability.experiments import ledger, sweep
 from forward_stability.experiments.config import Config
-from forward_stability.experiments.runs import Run, results_root
+from forward_stability.experiments.provenance import results_root
+from forward_stability.experiments.runs import Run
 from forward_stability.experiments.training import train
 
 FILE = """
@@ -156,7 +157,8 @@ def test_a_damaged_run_folder_is_reported(plan, capsys):
     error = capsys.readouterr().err
     assert "digits-D-m1-seed0: " in error
     assert f"{damaged} is not valid JSON" in error
-    assert [row.name for row in ledger.read(Path("out"))] == ["digits-S-m1-seed0"]
+    rows, _ = ledger.scan(Path("out"))
+    assert [row.name for row in rows] == ["digits-S-m1-seed0"]
 
 
 def test_a_run_that_kills_its_process_is_found_and_the_others_are_trained(plan, monkeypatch):
@@ -234,7 +236,7 @@ def test_dask_that_is_not_installed_is_said(plan, monkeypatch, capsys):
 def check_each_once(outcomes, whole):
     """Eight runs, each once in outcomes and ledger, with the weights of an undisturbed run."""
     assert sorted(outcomes) == sorted((name, None) for name in whole.runs)
-    rows = ledger.rebuild(whole.out)
+    rows = ledger.write(whole.out)
     assert [row.name for row in rows] == sorted(whole.runs)
     assert len(rows) == 8
     name, config = next(iter(whole.runs.items()))

@@ -5,10 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from forward_stability.attack import attack
+from forward_stability.attack import pgd_attack
 from forward_stability.certificates import certify
 from forward_stability.experiments.data import Dataset, scale
-from forward_stability.experiments.runs import Run, environment
+from forward_stability.experiments.provenance import environment
+from forward_stability.experiments.runs import Run
 from forward_stability.experiments.storage import write_json
 from forward_stability.experiments.training import generator
 from forward_stability.radius import certifier
@@ -17,10 +18,10 @@ RADII = (36 / 255, 72 / 255, 108 / 255)
 """The radii at which the literature compares certified accuracies."""
 
 
-def certify_run(
+def measure_radii(
     run: Run, dataset: Dataset, *, images: int = 1000, steps: int = 100, restarts: int = 10
 ) -> dict[str, Any]:
-    r"""Certified radii of a trained network, and an attack on it; written to certificate.json.
+    r"""Certified radii of a trained network, and an attack on it; written to radii.json.
 
     The radii are of all test images. The attack is on a random choice of them: once in the ball of
     the certified radius of each image, with any pixel values, where it must fail; and once for each
@@ -58,7 +59,7 @@ def certify_run(
         """Which of the chosen images an attack on some of them turns, as a mask."""
         random, result = generator(0, "attack", 0), torch.zeros(len(t), dtype=torch.bool)
         for part in which.nonzero()[:, 0].split(100):
-            y = attack(
+            y = pgd_attack(
                 network, x[part], t[part], radius[part],
                 steps=steps, restarts=restarts, box=box, random=random,
             )  # fmt: skip
@@ -99,5 +100,5 @@ def certify_run(
     for r in RADII:
         turned = broken(right_chosen & (r >= R), torch.full_like(R, r), (0.0, 1.0))
         entry["attack"]["accuracy"].append((right_chosen & ~turned).double().mean().item())
-    write_json(run.folder / "certificate.json", entry)
+    write_json(run.folder / "radii.json", entry)
     return entry

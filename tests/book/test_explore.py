@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from forward_stability.book import figures
-from forward_stability.book.explore import Explorer, Page, _reduce, compress, explore
+from forward_stability.book.explore import Explorer, Frames, _reduce, compress, explore
 from forward_stability.errors import InputError
 
 VALUES = {"rate": [0.5, 1.0, 2.0, 4.0], "kind": ["sine", "noise"]}
@@ -42,7 +42,7 @@ def pixels(content: bytes) -> np.ndarray:
 def test_kernel_and_page_show_the_same_pictures(monkeypatch):
     live, page = make(), on_page(monkeypatch)
     assert isinstance(live, Explorer)
-    assert isinstance(page, Page)
+    assert isinstance(page, Frames)
     html = page._repr_mimebundle_()["text/html"]
     content = re.search(r'<script type="application/json">(.*?)</script>', html, re.DOTALL)
     assert content is not None

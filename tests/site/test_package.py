@@ -7,7 +7,7 @@ from pathlib import Path
 
 from forward_stability.experiments import runs
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_wheel_carries_the_results(tmp_path):

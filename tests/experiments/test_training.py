@@ -20,7 +20,8 @@ from forward_stability.experiments.config import Config
 from forward_stability.experiments.data import load_dataset, scale
 from forward_stability.experiments.runs import Run
 from forward_stability.experiments.storage import load_tensors, save_tensors
-from forward_stability.models import Network, ResidualD
+from forward_stability.layers import ResidualD
+from forward_stability.models import Network
 
 NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 CONFIG = Config(variant="D", blocks=1, width=2, steps=12, batch_size=4, evaluate_every=5)
@@ -120,7 +121,7 @@ def test_augmentation_is_uniform_and_flips_only_where_that_keeps_the_class(confi
         counts = torch.bincount(drawn[:, column], minlength=values)
         assert len(counts) == values
         assert stats.chisquare(counts.numpy()).pvalue > 1e-3
-    digits = training.Trainer(config.resolved(10), replace(dataset, mirror=False), "cpu")
+    digits = training.Trainer(config.resolved(10), replace(dataset, flips=False), "cpu")
     assert not digits.draw(0)[:, 3].any()
 
 
@@ -266,7 +267,7 @@ def test_a_stopped_run_ends_with_the_same_weights(config, tmp_path, monkeypatch,
 
 def test_a_killed_run_ends_with_the_same_weights():
     """Three kills with SIGKILL at random moments; the script makes fifty by default."""
-    script = Path(__file__).parents[1] / "tools" / "kill_and_resume.py"
+    script = Path(__file__).parents[2] / "tools" / "kill_and_resume.py"
     command = [sys.executable, str(script), "--kills", "3", "--steps", "20"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import nbformat
 
-BOOK = Path(__file__).resolve().parents[1] / "book"
+BOOK = Path(__file__).resolve().parents[2] / "book"
 PAGE = (BOOK / "notation.md").read_text("utf-8")
 CHAPTERS = {
     path.stem: "\n".join(

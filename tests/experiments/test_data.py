@@ -20,6 +20,7 @@ from sklearn.datasets import load_digits
 
 from forward_stability.errors import InputError
 from forward_stability.experiments import data, noise
+from forward_stability.experiments.download import SETS
 
 RANDOM = np.random.default_rng(0)
 # Of the digits: the same on every machine.
@@ -51,7 +52,7 @@ def test_digits_are_sklearns_enlarged_three_times_with_a_margin():
     assert digits.fingerprint == FINGERPRINT
     assert digits.test_labels.bincount().min() >= 34
     assert digits.classes == tuple("0123456789")
-    assert not digits.mirror
+    assert not digits.flips
 
 
 def test_mean_is_that_of_numpy():
@@ -174,10 +175,7 @@ def host():
 def test_mnist_comes_through_torchvision(name, host, monkeypatch):
     arrays, host.files = mnist_archives()
     sums = [(file, hashlib.md5(content).hexdigest()) for file, content in host.files.items()]
-    monkeypatch.setattr(data.SOURCES[name].dataset, "resources", sums)
-    monkeypatch.setitem(
-        data.SOURCES, name, data._mnist(data.SOURCES[name].dataset, mirror=name != "mnist")
-    )
+    monkeypatch.setattr(SETS[name].dataset, "resources", sums)
     with pytest.raises(InputError, match=f"{name} is not here .* run `forward-stability data"):
         data.load_dataset(name)
     found = data.load_dataset(name, download=True, mirror=host.url, progress=False)
@@ -237,9 +235,8 @@ def cifar_archive(cls, monkeypatch):
 def test_cifar_comes_through_torchvision_and_a_broken_download_goes_on(
     name, host, root, monkeypatch
 ):
-    cls = data.SOURCES[name].dataset
+    cls = SETS[name].dataset
     content, pixels, labels = cifar_archive(cls, monkeypatch)
-    monkeypatch.setitem(data.SOURCES, name, data._cifar(cls))
     host.files, host.limit = {cls.filename: content}, 1000
     with pytest.raises(InputError, match=r"damaged|broke off"):
         data.load_dataset(name, download=True, mirror=host.url, progress=False)
@@ -250,7 +247,7 @@ def test_cifar_comes_through_torchvision_and_a_broken_download_goes_on(
     assert torch.equal(images, torch.from_numpy(pixels).view(-1, 3, 32, 32))
     assert torch.cat([found.train_labels, found.test_labels]).tolist() == labels
     assert found.classes[3] == "c3"
-    assert found.mirror
+    assert found.flips
 
 
 def test_a_damaged_archive_is_named_with_both_checksums(root):

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch.nn.utils import parametrize
 
 from forward_stability.errors import InputError
-from forward_stability.models import PeriodicConv2d
+from forward_stability.layers import PeriodicConv2d
 from forward_stability.operators import conv_matrix
 from forward_stability.spectral import (
     conv_norm,

@@ -1,0 +1,7 @@
+"""``python -m forward_stability.cli``."""
+
+import sys
+
+from forward_stability.cli import main
+
+sys.exit(main())

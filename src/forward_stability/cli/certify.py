@@ -1,0 +1,30 @@
+"""``forward-stability certify``."""
+
+import argparse
+
+from forward_stability.certificates import certify
+from forward_stability.experiments.runs import Run
+from forward_stability.experiments.storage import write_json
+
+DESCRIPTION = (
+    "Norms, hypotheses and constants of Theorems 5 and 6, layer by layer; also written to "
+    "RUN/constants.json. How far an image may move is said by forward-stability radii."
+)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The run and the size of its images."""
+    parser.add_argument("folder", metavar="RUN", help="run folder")
+    parser.add_argument(
+        "--size", type=int, nargs=2, metavar=("H", "W"),
+        help="height and width of the images (default: those of the training images)",
+    )  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the report."""
+    run = Run(args.folder)
+    height, width = args.size or run.info["data"]["image_shape"][1:]
+    report = certify(run.network(), (height, width))
+    write_json(run.folder / "constants.json", report.to_dict())
+    print(report)

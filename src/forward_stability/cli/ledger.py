@@ -1,0 +1,22 @@
+"""``forward-stability ledger``."""
+
+import argparse
+from pathlib import Path
+
+from forward_stability.experiments import ledger
+
+DESCRIPTION = "Write DIR/ledger.csv anew from the run folders below DIR: a row a run."
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The folder."""
+    parser.add_argument(
+        "folder", metavar="DIR", nargs="?", type=Path, default="results",
+        help="folder of run folders (default: results)",
+    )  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> None:
+    """Say where the table is, and how long."""
+    rows = ledger.write(args.folder)
+    print(f"{args.folder / ledger.FILENAME}: {len(rows)} runs")

@@ -1,0 +1,74 @@
+"""What a number depends on besides code and data: versions, hardware, commit, command."""
+
+import platform
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from forward_stability import __version__
+
+PACKAGE = Path(__file__).parents[1]
+
+
+def results_root() -> Path:
+    """The folder of the results that come with the book.
+
+    An installed wheel carries it inside the package; in a checkout it lies at the top.
+    """
+    carried = PACKAGE / "results"
+    return carried if carried.is_dir() else PACKAGE.parents[1] / "results"
+
+
+def environment(device: str) -> dict[str, str]:
+    """Versions, hardware and commit."""
+    return {
+        "package": __version__,
+        "commit": commit(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": version("torchvision"),
+        "device": device,
+        "hardware": hardware(device),
+        "threads": str(torch.get_num_threads()),
+    }
+
+
+def hardware(device: str) -> str:
+    """The name of the processor or the GPU."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def commit() -> str:
+    """The commit of the checkout that the package is imported from, "+" if it was changed."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(PACKAGE), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "-s", ".") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def command() -> str:
+    """The command that is running, such as ``python studies/shifts.py digits-S-m3-seed0``.
+
+    A script is named as seen from the top of the checkout, a folder of images as DIR.
+    """
+    script, root = Path(sys.argv[0]).resolve(), PACKAGE.parents[1]
+    here = script.is_relative_to(root) and script.suffix == ".py"
+    name = ["python", script.relative_to(root).as_posix()] if here else [script.name]
+    words = (re.sub("imagefolder:.*", "imagefolder:DIR", word) for word in sys.argv[1:])
+    return " ".join([*name, *words])
