@@ -12,10 +12,11 @@ CHAPTERS = sorted((ROOT / "book").glob("*.ipynb"))
 NUMBERED = [path for path in CHAPTERS if re.match(r"(?!00)\d", path.stem)]
 LARGEST = 1_000_000  # bytes of a notebook with its outputs
 INSTALL = '''\
-try:
-    import forward_stability
-except ImportError:  # in Colab, for example
-    %pip install --quiet "forward-stability[book] @ git+{repository}"'''
+from importlib.util import find_spec
+
+if find_spec("forward_stability") is None:  # in Colab, for example
+    source = "git+{repository}"
+    %pip install --quiet "forward-stability[book] @ {{source}}"'''
 
 
 def read_toc() -> list[str]:

@@ -15,6 +15,7 @@ import torch
 
 from forward_stability.errors import InputError
 from forward_stability.experiments.config import PAPER_STEPS, Config
+from forward_stability.experiments.provenance import results_root
 from forward_stability.experiments.runs import Run
 from forward_stability.experiments.storage import write_bytes
 from forward_stability.models import Network
@@ -179,13 +180,16 @@ def scan(folder: Path) -> tuple[list[Row], list[str]]:
     return rows, damaged
 
 
-def read(folder: Path) -> list[Row]:
+def read(folder: Path | None = None) -> list[Row]:
     """The rows of the finished runs below a folder, by name.
+
+    Args:
+        folder: default: the results that come with the book.
 
     Raises:
         InputError: if there is no such folder, or run folders are damaged.
     """
-    rows, damaged = scan(folder)
+    rows, damaged = scan(folder or results_root())
     if damaged:
         raise InputError("; ".join(damaged))
     return rows
