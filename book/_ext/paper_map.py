@@ -56,7 +56,7 @@ class Item:
     def __str__(self) -> str:
         """The entry of the list, as MyST: a term with its definition."""
         link = f"{{{KINDS[self.kind][2]}}}`{self.name} <{self.label}>`"
-        code = ", ".join(f"`{name}`" for name in self.code)
+        code = ", ".join(f"{{py:obj}}`{name} <forward_stability.{name}>`" for name in self.code)
         checks = "; ".join(map(describe, self.check))
         return f"{link} {self.what}\n: [](/book/{self.page}.ipynb). {code}. Checked: {checks}.\n"
 

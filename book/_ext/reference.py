@@ -77,7 +77,7 @@ class PackageWing(SphinxDirective):
             name = module.removeprefix(f"{PACKAGE}.")
             section = nodes.section(ids=[nodes.make_id(name)], names=[name])
             section += nodes.title("", "", nodes.literal("", name))
-            text = f".. automodule:: {module}\n   :members:\n   :member-order: bysource\n"
+            text = f".. automodule:: {module}\n   :members:\n   :ignore-module-all:\n   :member-order: bysource\n"
             section += self.parse_text_to_nodes(in_rst(text))
             sections.append(section)
         return sections
@@ -89,13 +89,11 @@ def in_rst(text: str) -> str:
 
 
 def link_chapters(app: Sphinx, _what: str, _name: str, _object: object, _options, lines) -> None:
-    """"Chapter 7" becomes a link."""
+    """ "Chapter 7" becomes a link."""
     places = {int(p.name[:2]): p.stem for p in Path(app.srcdir, "book").glob("[0-9][0-9]_*.ipynb")}
 
     def link(match: re.Match[str]) -> str:
-        numbers = re.sub(
-            r"\d+", lambda n: f":doc:`{n[0]} </book/{places[int(n[0])]}>`", match[2]
-        )
+        numbers = re.sub(r"\d+", lambda n: f":doc:`{n[0]} </book/{places[int(n[0])]}>`", match[2])
         return f"{match[1]} {numbers}"
 
     lines[:] = [CHAPTER.sub(link, line) for line in lines]

@@ -151,7 +151,7 @@ class FoldedSymmetric(Folded):
     def bounds(self, size: Size, theorem: str) -> Bounds:
         """In the norm ‖D2^{-1/2} x‖ the layer is x ↦ σ(x − Bᵀ(±)σ(B x + …) + …): chapter 11.
 
-        B = |D1|^{1/2} A D2^{1/2}; the sign is that of D1. Rows of B with a negative sign push the
+        B = abs(D1)^{1/2} A D2^{1/2}; the sign is that of D1. Rows of B with a negative sign push the
         other way, so that the eigenvalues of the Jacobian lie in [1 − ‖B₊‖², 1 + ‖B₋‖²].
         """
         d1, d2 = self.d1, self.d2

@@ -7,7 +7,7 @@ is within a tolerance of the one the text quotes, and prints the quoted one.
 
 
 def report(name: str, value: float, expected: float, tol: float, unit: str = "") -> None:
-    """Assert |value − expected| ≤ tol, then print the expected value and the tolerance.
+    """Assert abs(value − expected) ≤ tol, then print the expected value and the tolerance.
 
     Args:
         name: what the number is.
