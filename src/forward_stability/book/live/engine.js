@@ -2,7 +2,8 @@
 //
 // Features are {channels, height, width, data} with data a Float64Array in the order channel, row,
 // column: a PyTorch tensor (channels, height, width), flattened. The layers are those of
-// forward_stability/folding.py, and the operators those of operators.py (chapter 7).
+// forward_stability/folding.py and folded_residual.py, and the operators those of operators.py
+// (chapter 7).
 
 // A convolution with a 3x3 filter g gives 2x2 pixels from each 4x4 square d of its input as
 // Aᵀ ((G g Gᵀ) ∘ (Bᵀ d B)) A, with 16 products in place of 36 (Lavin and Gray, Fast algorithms for
@@ -164,10 +165,10 @@ function rectified(x) {
   return x;
 }
 
-/** σ(x - y), in the place of y. */
+/** x - y, in the place of y. */
 function difference(x, y) {
   const from = x.data, to = y.data;
-  for (let at = 0; at < to.length; at++) to[at] = relu(from[at] - to[at]);
+  for (let at = 0; at < to.length; at++) to[at] = from[at] - to[at];
   return y;
 }
 
@@ -210,20 +211,29 @@ const LAYERS = {
     const K = transformed(of.matrix("K")), b = of.vector("b");
     return (x) => convolve(x, K, b);
   },
-  residual({ stride }, of) {
-    return residual(of.matrix("K1"), of.vector("b1"), of.matrix("K2"), of.vector("b2"), stride);
+  "residual D"(_, of) {
+    return residual(of.matrix("K1"), of.vector("b1"), of.matrix("K2"), of.vector("b2"));
   },
-  symmetric(_, of) {
+  residual({ stride }, of) {
+    return residual(of.matrix("K1"), of.vector("b1"), of.matrix("K2"), of.vector("b2"), { stride });
+  },
+  "residual S"({ outer_relu: outer }, of) {
     const K = of.matrix("K");
     const K1 = scaled(K, of.vector("d1")), K2 = adjoint(K, of.vector("d2"));
-    return residual(K1, of.vector("b1"), K2, of.vector("b2"), 1);
+    return residual(K1, of.vector("b1"), K2, of.vector("b2"), { outer });
   },
-  pooling(_, of) {
+  "2D pooling"(_, of) {
     const K = transformed(of.matrix("K")), b = of.vector("b");
     return (x) => {
       const y = rectified(subsample(convolve(x, K, b), 2));
-      return difference(padChannels(pool(x), K.out), y);
+      return rectified(difference(padChannels(pool(x), K.out), y));
     };
+  },
+  halving() {
+    return pool;
+  },
+  flattening() {
+    return ({ data }) => ({ channels: data.length, height: 1, width: 1, data });
   },
   "global pooling"() {
     return (x) => {
@@ -233,7 +243,7 @@ const LAYERS = {
       return y;
     };
   },
-  linear(_, of) {
+  classifier(_, of) {
     const { shape, data } = of.matrix("W"), b = of.vector("b");
     return (x) => {
       const y = features(shape[0], 1, 1);
@@ -245,14 +255,18 @@ const LAYERS = {
   },
 };
 
-/** x ↦ σ(S x − A2 σ(A1 x + b1) + b2); S takes every stride-th pixel and pads the channels. */
-function residual(first, b1, second, b2, stride) {
+/**
+ * x ↦ σ(S x − A2 σ(A1 x + b1) + b2), where S takes every stride-th pixel and pads the channels;
+ * without the outer σ if `outer` is false.
+ */
+function residual(first, b1, second, b2, { stride = 1, outer = true } = {}) {
   const K1 = transformed(first), K2 = transformed(second);
   const minus = b2.map((z) => -z);
   return (x) => {
     const y = rectified(subsample(convolve(x, K1, b1), stride));
     const z = convolve(y, K2, minus);
-    return difference(padChannels(subsample(x, stride), K2.out), z);
+    difference(padChannels(subsample(x, stride), K2.out), z);
+    return outer ? rectified(z) : z;
   };
 }
 
@@ -262,11 +276,14 @@ class Network {
     const { header, tensors } = readTensors(buffer);
     this.header = header;
     this.mean = tensors.mean.data;
-    this.layers = header.layers.map((layer, index) =>
-      LAYERS[layer.kind](layer, {
+    this.layers = header.layers.map((layer, index) => {
+      if (!Object.hasOwn(LAYERS, layer.kind))
+        throw new Error(`the engine has no layer of kind '${layer.kind}'`);
+      return LAYERS[layer.kind](layer, {
         matrix: (name) => weights(tensors, `${index}.${name}`),
         vector: (name) => tensors[`${index}.${name}`].data,
-      }));
+      });
+    });
   }
 
   /** x^0, x^1, …, x^N for an image with values in [0, 1] (an array in the order of the shape). */

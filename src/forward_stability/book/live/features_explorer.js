@@ -2,7 +2,8 @@
 // channel.
 
 const COLUMNS = 8; // channels side by side
-const KINDS = { symmetric: "residual" }; // what the reader calls a kind of layer
+// What the reader calls a kind of layer, where that is another word.
+const WORDS = { "residual D": "residual", "residual S": "residual", "2D pooling": "pooling" };
 
 const raised = (n) => [...String(n)].map((c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c]).join("");
 
@@ -118,9 +119,10 @@ function build({ root, note, images, engines, headers, fail }) {
     const { channels, height, width } = state.opened[0].features[state.layer];
     const shown = Math.min(state.channel, channels - 1); // the choice is kept for other layers
     [layer.value, channel.max, channel.value] = [state.layer, channels - 1, shown];
-    const made = state.layer === 0
+    const kind = layers[state.layer - 1]?.kind;
+    const made = kind === undefined
       ? "the image less the mean"
-      : `after layer ${state.layer - 1}, ${KINDS[layers[state.layer - 1].kind] ?? layers[state.layer - 1].kind}`;
+      : `after layer ${state.layer - 1}, ${WORDS[kind] ?? kind}`;
     layerText.textContent = `x${raised(state.layer)}, ${made}`;
     channelText.textContent = `${shown + 1} of ${channels}, ${height}×${width} pixels`;
     layer.setAttribute("aria-valuetext", layerText.textContent);
