@@ -11,7 +11,7 @@ import torch
 from playwright.sync_api import Browser, Page
 
 from forward_stability.book.export import Export, export_network, export_run
-from forward_stability.book.live import source
+from forward_stability.book.live.compose import compose
 from forward_stability.experiments.data import load_dataset, scale
 from forward_stability.experiments.noise import seeded_normal
 from forward_stability.experiments.provenance import results_root
@@ -38,13 +38,18 @@ OPTIONS = [  # variant, options of the network
     ("original", {"flatten": (9, 6)}),
     ("S", {"batch_norm": False, "outer_relu": False, "halve": True, "flatten": (9, 6)}),
 ]
+ENGINE = """\
+import { Network } from "./network.js";
+import { standardNormal } from "./normal.js";
+Object.assign(globalThis, { Network, standardNormal });
+"""
 RUNS = sorted(path.parent.name for path in results_root().glob("*/weights.safetensors"))
 
 
 @pytest.fixture(scope="module")
 def engine(browser: Browser) -> Iterator[Page]:
     page = browser.new_page()
-    page.add_script_tag(content=source("engine.js", "normal.js"))
+    page.add_script_tag(content=compose("engine", {"engine": ENGINE}))
     page.evaluate("""() => {
         globalThis.bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer;
         globalThis.text = (numbers) => {
