@@ -180,13 +180,13 @@ def test_an_image_of_another_size_is_refused(engine: Page):
     assert said == "an image has 48 numbers, not 47"
 
 
-def test_a_layer_that_the_engine_does_not_know_is_refused(engine: Page):
+def test_a_layer_that_the_engine_does_not_know_is_refused(engine: Page, monkeypatch):
     @dataclass(frozen=True)
     class Unknown(FoldedHalving):
         kind: ClassVar[str] = "xyz"
 
     network = Network("D", 1, 2, halve=True)
-    network.layers[0].fold = Unknown
+    monkeypatch.setattr(network.layers[0], "fold", Unknown)
     content = export_network(network, (4, 4), list("abcdefghij")).to_bytes()
     said = engine.evaluate(
         """file => { try { new Network(bytes(file)); } catch (error) { return error.message; } }""",

@@ -13,7 +13,7 @@ Anything else that begins a line with ``import`` or ``export`` is refused.
 
 import re
 from collections.abc import Mapping
-from importlib import resources
+from pathlib import Path
 
 IMPORT = re.compile(r'^import \{([\w\s,]+)\} from "\./(\w+)\.js";$', re.MULTILINE)
 EXPORT = re.compile(
@@ -61,7 +61,8 @@ def compose(entry: str, given: Mapping[str, str] | None = None) -> str:
 
 
 def read(module: str) -> str:
-    return resources.files(__package__).joinpath(f"{module}.js").read_text("utf-8")
+    """The text of a module of this package."""
+    return Path(__file__).with_name(f"{module}.js").read_text("utf-8")
 
 
 def bind(module: str, names: str, source: str, exported: set[str]) -> str:
@@ -74,5 +75,6 @@ def bind(module: str, names: str, source: str, exported: set[str]) -> str:
 
 
 def refuse(module: str, text: str) -> None:
+    """Raise ValueError for an import or an export that is left."""
     if found := REFUSED.search(text):
         raise ValueError(f"{module}.js has what cannot be composed: {found[0]}")
