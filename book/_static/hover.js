@@ -1,24 +1,30 @@
 // Shows what a reference refers to: an equation, a theorem, a term or an entry of the bibliography.
 // The texts are in previews.js, which book/_ext/previews.py writes; it is loaded at the first need.
-(() => {
-  const root = new URL("..", document.currentScript.src);
+"use strict";
+{
+  const { src } = /** @type {HTMLScriptElement} */ (document.currentScript);
+  const root = new URL("..", src);
   const LINKS = ".bd-article a.reference.internal[href*='#']";
   const DELAY = 200; // milliseconds until a preview comes, and until it goes
   const GAP = 4, MARGIN = 8; // pixels to the reference, and to the edges of the window
+  /** @type {{ link: HTMLAnchorElement, box: HTMLElement } | null} */
   let shown = null; // a reference and the box of its preview
-  let timer, texts;
+  let timer = 0;
+  /** @type {Promise<Record<string, string>> | undefined} */
+  let texts;
 
   function load() {
     texts ??= new Promise((resolve, reject) => {
       const script = document.createElement("script");
       script.onload = () => resolve(window.previews);
       script.onerror = reject;
-      script.src = new URL("_static/previews.js", root);
+      script.src = new URL("_static/previews.js", root).href;
       document.head.append(script);
     });
     return texts;
   }
 
+  /** @param {HTMLAnchorElement} link */
   async function show(link) {
     if (link === shown?.link) return;
     hide();
@@ -38,6 +44,10 @@
     box.style.visibility = "";
   }
 
+  /**
+   * @param {HTMLElement} box
+   * @param {DOMRect} link
+   */
   function place(box, link) {
     const { width, height } = box.getBoundingClientRect();
     const below = link.bottom + GAP + height <= innerHeight || link.top - GAP - height < 0;
@@ -54,7 +64,8 @@
   }
 
   document.addEventListener("pointerover", ({ target, pointerType }) => {
-    if (pointerType === "touch") return;
+    if (pointerType === "touch" || !(target instanceof Element)) return;
+    /** @type {HTMLAnchorElement | null} */
     const link = target.closest(LINKS);
     clearTimeout(timer);
     if (link) timer = setTimeout(show, DELAY, link);
@@ -63,6 +74,7 @@
   });
   document.documentElement.addEventListener("pointerleave", hide);
   document.addEventListener("focusin", ({ target }) => {
+    if (!(target instanceof HTMLAnchorElement)) return;
     if (target.matches(LINKS) && target.matches(":focus-visible")) show(target);
   });
   document.addEventListener("focusout", ({ target }) => {
@@ -71,4 +83,4 @@
   document.addEventListener("keydown", ({ key }) => {
     if (key === "Escape") hide();
   });
-})();
+}

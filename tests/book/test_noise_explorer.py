@@ -51,7 +51,7 @@ def colour_explorer():
     }
     images = torch.stack([s.image for s in samples]).numpy().tobytes()
     network = export_network(coloured_network(), (32, 32), CIFAR).to_bytes()
-    return live("noise_explorer.js", spec, {"0": network, "images": images}, "<explorer>")
+    return live("noise_explorer", spec, {"0": network, "images": images}, "<explorer>")
 
 
 def as_page(explorers) -> str:

@@ -8,7 +8,7 @@ stored as integers q with
 .. math:: K_{o} = s_o \, q_{o}, \qquad |q| \le 32767,
 
 so that a weight is off by at most 1/65534 of the largest weight of its row. Biases, scales and
-diagonals are float32. ``live/engine.js`` reads the file. Chapters 12 and 14.
+diagonals are float32. ``live/network.js`` reads the file. Chapters 12 and 14.
 """
 
 from collections.abc import Sequence

@@ -1,10 +1,10 @@
 """Trained networks that run in the reader's browser, with a kernel or without one.
 
-``engine.js`` evaluates what :mod:`~forward_stability.book.export` writes, and ``normal.js`` draws
+``network.js`` evaluates what :mod:`~forward_stability.book.export` writes, and ``normal.js`` draws
 the noise that :func:`~forward_stability.experiments.noise.seeded_normal` draws; ``worker.js`` runs
-both beside the page. An explorer is one more file, whose ``build`` fills its element. The same ES
-module serves two hosts: an anywidget in a kernel, and a few lines of script on a page. Chapters 12
-and 14.
+both beside the page. An explorer is one more file, which ``explorer.js`` starts in its element.
+:mod:`~forward_stability.book.live.compose` makes one ES module of them, which serves two hosts: an
+anywidget in a kernel, and a few lines of script on a page. Chapters 12 and 14.
 """
 
 import base64
@@ -20,17 +20,18 @@ import anywidget
 import traitlets
 
 from forward_stability.book.figures import on_page
-
-
-def source(*names: str) -> str:
-    """The JavaScript files of this package, one after the other."""
-    return "\n".join(resources.files(__name__).joinpath(name).read_text("utf-8") for name in names)
+from forward_stability.book.live.compose import compose
 
 
 def module(explorer: str) -> str:
-    """The ES module of an explorer, such as ``noise_explorer.js``, with the text of its worker."""
-    worker = json.dumps(source("engine.js", "normal.js", "worker.js"))
-    return "\n".join([f"const WORKER = {worker};", source(explorer, "host.js")])
+    """The ES module of an explorer, such as ``noise_explorer``, with the text of its worker."""
+    worker = json.dumps(compose("worker"))
+    return compose(explorer, {"worker_source": f"export const WORKER = {worker};"})
+
+
+def resource(name: str) -> str:
+    """The text of a file of this package."""
+    return resources.files(__name__).joinpath(name).read_text("utf-8")
 
 
 def live(
@@ -39,7 +40,7 @@ def live(
     """An explorer for the place where it is shown: a kernel or a page.
 
     Args:
-        explorer: the JavaScript file that defines it.
+        explorer: the JavaScript module that defines it, such as ``noise_explorer``.
         spec: what it shows, in plain types.
         files: exported networks and images, by the names that ``spec`` uses.
         text: what stands for it where no script runs; the same whatever the data at hand.
@@ -57,7 +58,7 @@ class Widget(anywidget.AnyWidget):
         self, explorer: str, spec: dict[str, Any], files: dict[str, bytes], text: str
     ) -> None:
         self.text = text
-        self._esm, self._css = module(explorer), source("explorer.css")
+        self._esm, self._css = module(explorer), resource("explorer.css")
         super().__init__(spec=spec, files=files)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
@@ -80,7 +81,10 @@ class Page:
         self, explorer: str, spec: dict[str, Any], files: dict[str, bytes], text: str
     ) -> None:
         self.spec, self.text = spec, text
-        self.parts = {"module": module(explorer).encode(), "style": source("explorer.css").encode()}
+        self.parts = {
+            "module": module(explorer).encode(),
+            "style": resource("explorer.css").encode(),
+        }
         self.files = files
 
     def _repr_mimebundle_(self, **_kwargs: Any) -> dict[str, str]:
@@ -100,8 +104,7 @@ class Page:
             "files": {name: carry(content) for name, content in self.files.items()},
             "spec": self.spec,
         }
-        template = resources.files(__name__).joinpath("page.html").read_text("utf-8")
-        page = string.Template(template).substitute(
+        page = string.Template(resource("page.html")).substitute(
             id=f"live-{uuid.uuid4().hex[:12]}",
             carried="\n".join(carried),
             parts=json.dumps(parts).replace("</", "<\\/"),

@@ -13,4 +13,4 @@ def features_explorer(*runs: str | Run) -> Widget | Page:
 
     Source: Figs. 5 and 6. Chapter 12.
     """
-    return network_explorer("features_explorer.js", "feature explorer", runs)
+    return network_explorer("features_explorer", "feature explorer", runs)

@@ -41,7 +41,7 @@ def noise_explorer(*runs: str | Run) -> Widget | Page:
 
     Source: Eq. 28, Figs. 9 and 10. Chapter 14.
     """
-    return network_explorer("noise_explorer.js", "noise explorer", runs)
+    return network_explorer("noise_explorer", "noise explorer", runs)
 
 
 def network_explorer(script: str, title: str, runs: Sequence[str | Run]) -> Widget | Page:

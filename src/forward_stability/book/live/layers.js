@@ -1,0 +1,108 @@
+// The layers of forward_stability/folding.py and folded_residual.py.
+
+/** @import { Features } from "./features.js" */
+/** @import { Filter } from "./filters.js" */
+/** @import { Weights } from "./safetensors.js" */
+import { convolve, transformed } from "./convolution.js";
+import { zeros } from "./features.js";
+import { adjoint, scaled } from "./filters.js";
+import {
+  difference, globalMean, halved, padChannels, rectified, subsample,
+} from "./operators.js";
+
+/** @typedef {(x: Features) => Features} Layer */
+
+/**
+ * A layer in the header of a file: its kind and its options.
+ *
+ * @typedef {{ kind: string, stride?: number, outer_relu?: boolean }} Description
+ */
+
+/**
+ * What each kind of layer computes.
+ *
+ * @type {Record<string, (options: Description, weights: Weights) => Layer>}
+ */
+const LAYERS = {
+  convolution(_, weights) {
+    const K = transformed(weights.matrix("K")), b = weights.vector("b");
+    return (x) => convolve(x, K, b);
+  },
+
+  "residual D"(_, weights) {
+    return residual(weights, weights.matrix("K1"), weights.matrix("K2"));
+  },
+
+  residual({ stride }, weights) {
+    return residual(weights, weights.matrix("K1"), weights.matrix("K2"), { stride });
+  },
+
+  "residual S"({ outer_relu: outer }, weights) {
+    const K = weights.matrix("K");
+    const K1 = scaled(K, weights.vector("d1")), K2 = adjoint(K, weights.vector("d2"));
+    return residual(weights, K1, K2, { outer });
+  },
+
+  "2D pooling"(_, weights) {
+    const K = transformed(weights.matrix("K")), b = weights.vector("b");
+    return (x) => {
+      const y = rectified(subsample(convolve(x, K, b), 2));
+      return rectified(difference(padChannels(halved(x), K.out), y));
+    };
+  },
+
+  "global pooling"() {
+    return (x) => globalMean(rectified({ ...x, data: x.data.slice() }));
+  },
+
+  halving() {
+    return halved;
+  },
+
+  flattening() {
+    return ({ data }) => ({ channels: data.length, height: 1, width: 1, data });
+  },
+
+  classifier(_, weights) {
+    const { shape: [classes, into], data } = weights.matrix("W"), b = weights.vector("b");
+    return (x) => {
+      const y = zeros(classes, 1, 1);
+      y.data.forEach((_z, c) => {
+        y.data[c] = x.data.reduce((sum, z, i) => sum + data[c * into + i] * z, b[c]);
+      });
+      return y;
+    };
+  },
+};
+
+/**
+ * x ↦ σ(S x − A2 σ(A1 x + b1) + b2), where S takes every stride-th pixel and pads the channels;
+ * without the outer σ if `outer` is false.
+ *
+ * @param {Weights} weights with the biases b1 and b2
+ * @param {Filter} first
+ * @param {Filter} second
+ * @param {{ stride?: number, outer?: boolean }} options
+ * @returns {Layer}
+ */
+function residual(weights, first, second, { stride = 1, outer = true } = {}) {
+  const K1 = transformed(first), K2 = transformed(second);
+  const b1 = weights.vector("b1"), minus = weights.vector("b2").map((z) => -z);
+  return (x) => {
+    const y = rectified(subsample(convolve(x, K1, b1), stride));
+    const z = difference(padChannels(subsample(x, stride), K2.out), convolve(y, K2, minus));
+    return outer ? rectified(z) : z;
+  };
+}
+
+/**
+ * A layer from its entry in the header and its weights.
+ *
+ * @param {Description} description
+ * @param {Weights} weights
+ */
+export function makeLayer(description, weights) {
+  const { kind } = description;
+  if (!Object.hasOwn(LAYERS, kind)) throw new Error(`the engine has no layer of kind '${kind}'`);
+  return LAYERS[kind](description, weights);
+}

@@ -1,0 +1,69 @@
+// What the page asks of a worker, which holds one network.
+
+/** @import { Features } from "./features.js" */
+import { distance } from "./features.js";
+import { Network } from "./network.js";
+import { standardNormal } from "./normal.js";
+
+/**
+ * Noisy images: image + level * direction, where the direction is another image, or the standard
+ * normal noise of a seed.
+ *
+ * @typedef {{ image: Float64Array, direction?: Float64Array, seed?: number }} Noise
+ */
+
+/** @typedef {typeof TASKS} Tasks */
+
+/** @type {Network} */
+let network;
+
+/** @type {{ image: Float64Array, direction: Float64Array, clean: Features[] }} */
+let noise;
+
+export const TASKS = {
+  /**
+   * Takes an exported file; returns its header.
+   *
+   * @param {{ file: ArrayBuffer }} _
+   */
+  open({ file }) {
+    network = new Network(file);
+    return network.header;
+  },
+
+  /**
+   * The features x^0, …, x^N of an image.
+   *
+   * @param {{ image: Float64Array }} _
+   */
+  features({ image }) {
+    return network.features(image);
+  },
+
+  /**
+   * Takes the noise that the answers are about.
+   *
+   * @param {Noise} _
+   */
+  noise({ image, seed = 0, direction = standardNormal(seed, image.length) }) {
+    noise = { image, direction, clean: network.features(image) };
+  },
+
+  /**
+   * The noisy image, its scores, and how far it and its features after each stage have moved.
+   *
+   * @param {{ level: number }} _
+   */
+  answer({ level }) {
+    const { direction, clean } = noise;
+    const image = noise.image.map((z, i) => z + level * direction[i]);
+    const x = network.features(image);
+    const moved = (/** @type {number} */ n) => distance(x[n], clean[n]);
+    return {
+      image,
+      scores: x[x.length - 1].data,
+      moved: moved(0),
+      distances: network.header.stages.map((stage) => moved(stage.layer)),
+    };
+  },
+};

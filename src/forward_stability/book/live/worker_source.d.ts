@@ -1,0 +1,2 @@
+/** The text of worker.js with all that it imports; compose.py supplies this module. */
+export const WORKER: string;
