@@ -8,17 +8,23 @@ site := _build/html/index.html
 npm := PATH="$(CURDIR)/$(bin):$$PATH" npm
 checkers := node_modules/.checkers
 
-.PHONY: book test pdf lab serve notebooks clean
+.PHONY: book test check-code run-tests pdf lab serve notebooks clean
 
 book: $(ready)
 	$(bin)/jupyter-book build . -W -n --keep-going
 	@echo "The book: file://$(CURDIR)/$(site)"
 
+# What reads the code runs beside what runs it.
 test: book $(checkers)
+	@$(MAKE) --no-print-directory --jobs 2 check-code run-tests
+
+check-code:
 	$(bin)/ruff check .
 	$(bin)/ruff format --check .
-	$(bin)/pyright
 	$(npm) run --silent check
+	$(bin)/pyright
+
+run-tests:
 	$(bin)/pytest
 
 # The book on paper, _build/pdf/book.pdf; it takes a Chromium or Chrome.

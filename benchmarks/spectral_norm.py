@@ -80,7 +80,7 @@ def torch_spectral_norm(f: Filter) -> float:
     K, _, stride = f
     layer = torch.nn.Conv2d(K.shape[1], K.shape[0], K.shape[-1], stride, bias=False).double()
     layer.weight.data = K.clone()
-    layer = spectral_norm(layer, n_power_iterations=100)
+    spectral_norm(layer, n_power_iterations=100)
     return float((K.norm() / layer.weight.detach().norm()).item())
 
 

@@ -60,7 +60,7 @@ class Pictures(torch.utils.data.Dataset):
         height, width = self.images.shape[-2:]
         flip = [transforms.RandomHorizontalFlip()] if dataset.flips else []
         fill = tuple((255 * dataset.border).round().int().flatten().tolist())
-        crop = transforms.RandomCrop((height, width), padding=PAD, fill=fill)
+        crop = transforms.RandomCrop((height, width), padding=PAD, fill=fill)  # type: ignore
         self.transform = transforms.Compose([crop, *flip, transforms.ToTensor()])
 
     def __len__(self) -> int:
@@ -68,7 +68,8 @@ class Pictures(torch.utils.data.Dataset):
 
     def __getitem__(self, i: int) -> tuple[Tensor, int]:
         pixels = self.images[i].permute(1, 2, 0).squeeze(-1).numpy()
-        return self.transform(Image.fromarray(pixels)), int(self.labels[i])
+        image: Any = self.transform(Image.fromarray(pixels))
+        return image, int(self.labels[i])
 
 
 def forever(loader: DataLoader) -> Generator[tuple[Tensor, Tensor], None, None]:

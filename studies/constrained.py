@@ -83,7 +83,7 @@ def measure(config: Config, dataset: Dataset, free: type | None, images: int) ->
             for module in layer.modules():
                 if parametrize.is_parametrized(module, "weight"):
                     # Not infinity, whose quotient has no gradient.
-                    module.parametrizations["weight"][0].radius = 1e6
+                    module.parametrizations["weight"][0].radius = 1e6  # type: ignore
     losses = [trainer.step(step) for step in range(config.steps)]
     seconds = time.perf_counter() - start
     chosen = torch.randperm(len(dataset.test_labels), generator=generator(0, "certify", 0))
@@ -105,7 +105,7 @@ def measure(config: Config, dataset: Dataset, free: type | None, images: int) ->
 
 def main() -> None:
     """Measure the rows that are missing."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--dataset", default="cifar10")
     parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=list(ROWS))
     parser.add_argument("--images", type=int, default=2000, help="test images (default: 2000)")
@@ -122,7 +122,7 @@ def main() -> None:
         if name in [row["name"] for row in table["rows"]]:
             continue
         result = measure(BASE.changed(**changes), dataset, free, args.images)
-        table = read_json(path) if path.is_file() else {"rows": []}
+        table: Any = read_json(path) if path.is_file() else {"rows": []}
         table["rows"].append({"name": name, "ingredient": ingredient, **result})
         table |= {
             "command": command(),

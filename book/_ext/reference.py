@@ -1,8 +1,8 @@
 """A Sphinx extension: the pages about the package are made from the package.
 
-``package-names`` lists what a researcher imports, ``package-wing`` documents the modules of one wing
-(core, experiments, book or cli), each after those that it imports, by autodoc. Names of chapters in
-docstrings become links.
+``package-names`` lists what a researcher imports, ``package-wing`` documents the modules of one
+wing (core, experiments, book or cli), each after those that it imports, by autodoc. Names of
+chapters in docstrings become links.
 """
 
 import ast
@@ -77,8 +77,9 @@ class PackageWing(SphinxDirective):
             name = module.removeprefix(f"{PACKAGE}.")
             section = nodes.section(ids=[nodes.make_id(name)], names=[name])
             section += nodes.title("", "", nodes.literal("", name))
-            text = f".. automodule:: {module}\n   :members:\n   :ignore-module-all:\n   :member-order: bysource\n"
-            section += self.parse_text_to_nodes(in_rst(text))
+            options = ("members:", "ignore-module-all:", "member-order: bysource")
+            lines = [f".. automodule:: {module}", *(f"   :{option}" for option in options)]
+            section += self.parse_text_to_nodes(in_rst("\n".join(lines)))
             sections.append(section)
         return sections
 

@@ -151,8 +151,8 @@ class FoldedSymmetric(Folded):
     def bounds(self, size: Size, theorem: str) -> Bounds:
         """In the norm ‖D2^{-1/2} x‖ the layer is x ↦ σ(x − Bᵀ(±)σ(B x + …) + …): chapter 11.
 
-        B = abs(D1)^{1/2} A D2^{1/2}; the sign is that of D1. Rows of B with a negative sign push the
-        other way, so that the eigenvalues of the Jacobian lie in [1 − ‖B₊‖², 1 + ‖B₋‖²].
+        B = abs(D1)^{1/2} A D2^{1/2}; the sign is that of D1. Rows of B with a negative sign push
+        the other way, so that the eigenvalues of the Jacobian lie in [1 − ‖B₊‖², 1 + ‖B₋‖²].
         """
         d1, d2 = self.d1, self.d2
         norm1, norm2 = float(conv_norm(self.K1, size)), float(conv_norm(self.K2, size))

@@ -38,6 +38,7 @@ def euclidean(constant: float) -> WeightedBound:
     return WeightedBound(one, one, constant)
 
 
+@dataclass(frozen=True)
 class Folded(ABC):
     """A layer in float64, batch normalisation folded in; a frozen dataclass of its weights.
 
@@ -77,7 +78,7 @@ class Folded(ABC):
     @property
     def options(self) -> dict[str, Any]:
         """Its fields that are no tensors, such as a stride."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {name: value for name, value in values.items() if not isinstance(value, Tensor)}
 
 

@@ -78,7 +78,7 @@ def _filter(conv: PeriodicConv2d) -> Tensor:
 
 def _shorten_(conv: PeriodicConv2d, size: Size) -> None:
     """Give the filter the norm √2/10, in place."""
-    conv.weight *= sqrt(2) / 10 / conv_norm_bound(conv.weight, size)[0]
+    conv.weight.mul_(sqrt(2) / 10 / conv_norm_bound(conv.weight, size)[0])
 
 
 def _affine(layer: nn.Module) -> tuple[Tensor, Tensor]:

@@ -183,7 +183,9 @@ class Frames:
             first = first * length + options.index(self.start[name])
         sources = [data_uri(frame, "WEBP") for frame in self.frames]
         frames = [{"src": s, "alt": a} for s, a in zip(sources, self.alts, strict=True)]
-        template = resources.files(__package__).joinpath("explore.html").read_text("utf-8")
+        template = (
+            resources.files("forward_stability.book").joinpath("explore.html").read_text("utf-8")
+        )
         identifier = f"explore-{uuid.uuid4().hex[:12]}"
         page = string.Template(template).substitute(
             id=identifier,

@@ -91,7 +91,9 @@ class Form:
         self.content = base64.b64encode(content.encode()).decode()
 
     def _repr_mimebundle_(self, **_kwargs: Any) -> dict[str, str]:
-        template = resources.files(__package__).joinpath("question.html").read_text("utf-8")
+        template = (
+            resources.files("forward_stability.book").joinpath("question.html").read_text("utf-8")
+        )
         page = string.Template(template).substitute(
             id=f"question-{uuid.uuid4().hex[:12]}",
             prompt=html.escape(self.prompt),
