@@ -46,11 +46,26 @@ def wing(module: str) -> str:
     return name if name in ("experiments", "book", "cli") else "core"
 
 
+def chapter(path: Path) -> int:
+    """The first chapter that the docstring of a module names; 0 if it names none."""
+    match = CHAPTER.search(ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "")
+    return int(re.findall(r"\d+", match[2])[0]) if match else 0
+
+
 def ordered(root: Path, chosen: str) -> list[str]:
-    """The modules of a wing, each after those that it imports."""
-    found = modules(root)
-    graph = {name: sorted(set(imported(path)) & found.keys()) for name, path in found.items()}
-    return [name for name in TopologicalSorter(graph).static_order() if wing(name) == chosen]
+    """The modules of a wing, each after those that it imports, else in the order of the book."""
+    found = {name: path for name, path in modules(root).items() if wing(name) == chosen}
+    sorter = TopologicalSorter(
+        {name: set(imported(path)) & found.keys() for name, path in found.items()}
+    )
+    sorter.prepare()
+    names, ready = [], []
+    while sorter.is_active():
+        ready += sorter.get_ready()
+        ready.sort(key=lambda name: (chapter(found[name]), name))
+        names.append(ready.pop(0))
+        sorter.done(names[-1])
+    return names
 
 
 class PackageNames(SphinxDirective):
