@@ -28,6 +28,7 @@ export class FeaturesView {
     this.caption = element("figcaption");
     this.verdict = element("p", { class: "fs-verdict" });
     this.channels = 0; // of the features that are shown
+    this.tile = { height: 1, width: 1 }; // of a channel on the sheet, with the gap to the next
     this.root = element(
       "section", { class: "fs-panel", "data-variant": header.variant, "aria-label": header.name },
       element("p", { class: "fs-name" }, header.name),
@@ -108,7 +109,7 @@ export class FeaturesView {
    * @param {MouseEvent} event
    */
   channelAt({ offsetX, offsetY }) {
-    const { height, width } = this.tile ?? { height: 1, width: 1 };
+    const { height, width } = this.tile;
     const scale = this.sheet.width / this.sheet.clientWidth;
     const column = Math.floor((offsetX * scale) / width);
     const row = Math.floor((offsetY * scale) / height);

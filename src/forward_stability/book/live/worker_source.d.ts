@@ -1,2 +1,2 @@
-/** The text of worker.js with all that it imports; compose.py supplies this module. */
+/** The text of worker.js and of all that it imports; `module` in __init__.py supplies it. */
 export const WORKER: string;
