@@ -22,8 +22,8 @@ from forward_stability.folding import (
     FoldedLinear,
     FoldedPooling,
     fold,
-    forward,
     input_sizes,
+    with_error,
 )
 from forward_stability.layer import Folded, Size, WeightedBound, euclidean
 from forward_stability.models import Network
@@ -59,7 +59,7 @@ def certify_layers(layers: Sequence[Folded], size: Size, name: str = "") -> Repo
         reports.append(replace(report, index=index))
         chain = _extend(chain, bounds)
     holds = bool(theorem) and all(c.holds for r in reports for c in r.checks)
-    enlarge = 1 + ROUNDING * len(layers)
+    enlarge = 1 + 10 * ROUNDING * len(layers)  # what the hypotheses may miss, and rounding
     constants = _of_the_theorem(reports, theorem, enlarge) if theorem else []
     gain, offset = 1.0, 0.0
     for r in reports:
@@ -76,6 +76,7 @@ def certify_layers(layers: Sequence[Folded], size: Size, name: str = "") -> Repo
         )
     )
     zero = torch.zeros(1, convolution.K.shape[1], *size, dtype=torch.float64)
+    output, error = with_error(layers, zero, [r.best for r in reports])
     best = min(bound.constant / float(bound.v.min()) for bound in chain) * enlarge
     constants.append(
         Constants(
@@ -83,7 +84,7 @@ def certify_layers(layers: Sequence[Folded], size: Size, name: str = "") -> Repo
             a=best,
             a_proven=True,
             g=best,
-            c=float(forward(layers, zero).norm()) * enlarge,
+            c=float(output.norm() + error) * enlarge,
             c_proven=True,
             note="layers in their best norms, c = |f(0)|; for every network",
         )
@@ -121,17 +122,20 @@ def _of_the_theorem(layers: Sequence[LayerReport], theorem: str, enlarge: float)
     outer = sum(r.biases["b"] for r in ends)
     if theorem == "Theorem 6":
         c = outer + sum(sqrt(2) * r.biases["b1"] + r.biases["b2"] for r in residual)
+        # With D1 and D2, the factor of b1 is ‖D2 Aᵀ‖, which the hypotheses do not bound.
+        plain = all(r.norms["D2 Aᵀ"] <= sqrt(2) * (1 + ROUNDING) for r in residual)
         printed = Constants(
             name="printed",
             a=pools * enlarge,
             a_proven=holds,
-            g=1.0,
+            g=enlarge,
             c=c * enlarge,
-            c_proven=holds,
-            note="Eqs. 57 and 55",
+            c_proven=holds and plain,
+            note="Eqs. 57 and 55; the sum in Eq. 55 is over residual layers",
         )
-        note = "the same; the sum in Eq. 55 is over residual layers"
-        return [printed, replace(printed, name="corrected", note=note)]
+        true = (outer + sum(r.offset for r in residual)) * enlarge
+        note = "c with |σ(b2 − D2 Aᵀσ(b1))| of each residual layer"
+        return [printed, replace(printed, name="corrected", c=true, c_proven=holds, note=note)]
     product = prod(1 + r.norms["A1"] * r.norms["A2"] for r in residual)
     every = sum(sum(r.biases.values()) for r in layers)
     inner = outer + sum(r.biases["b2"] for r in residual)
@@ -140,7 +144,7 @@ def _of_the_theorem(layers: Sequence[LayerReport], theorem: str, enlarge: float)
             name="printed",
             a=product * enlarge,
             a_proven=False,
-            g=1.0,
+            g=enlarge,
             c=every * enlarge,
             c_proven=holds,
             note="Eqs. 51 and 45; 51 leaves out the pooling layers",
@@ -149,7 +153,7 @@ def _of_the_theorem(layers: Sequence[LayerReport], theorem: str, enlarge: float)
             name="corrected",
             a=product * pools * enlarge,
             a_proven=all(c.holds for r in ends for c in r.checks),
-            g=1.0,
+            g=enlarge,
             c=inner * enlarge,
             c_proven=holds,
             note="with 1 + ‖A‖ for each pooling layer; without b1",

@@ -12,12 +12,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from forward_stability.folding import Bounds, as_image, bias_norm, scaled
+from forward_stability.folding import Bounds, as_image, bias_norm, conv_error, scaled, up
 from forward_stability.layer import Folded, Size, WeightedBound, euclidean
 from forward_stability.operators import adjoint_filter, conv, pad_channels
 from forward_stability.prox import relu
 from forward_stability.report import Check, LayerReport
-from forward_stability.spectral import block_norm, conv_norm, conv_norm_bound, symbol
+from forward_stability.rounding import gamma, power_of_two
+from forward_stability.spectral import proven_norm, proven_symbol
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,16 @@ class FoldedResidual(Folded):
         y = relu(conv(x, self.K1) + as_image(self.b1))
         return relu(x - conv(y, self.K2) + as_image(self.b2))
 
+    def error(self, x: Tensor) -> Tensor:
+        return residual_error(x, self.K1, self.b1, self.K2, self.b2)
+
     def bounds(self, size: Size, theorem: str) -> Bounds:
-        norm1, norm2 = float(conv_norm(self.K1, size)), float(conv_norm(self.K2, size))
-        L = 1 + norm1 * norm2
+        norm1, norm2 = proven_norm(self.K1, size), proven_norm(self.K2, size)
+        L = up(1 + norm1 * norm2)
         best = min(L, midpoint(self.K1, self.K2, size, norm1 * norm2))
         negative = max(-float(self.K2.min()), 0.0)
         decays = negative == 0
-        offset = relu(self.b2) if decays else relu(_at_zero(self.b1, self.K2, self.b2))
+        offset = relu(self.b2) if decays else at_zero(self.b1, self.K2, self.b2)
         report = LayerReport(
             kind=self.kind,
             size=size,
@@ -84,6 +88,9 @@ class FoldedOriginal(Folded):
         shortcut = x if s == 1 else pad_channels(x[..., ::s, ::s], len(self.b2))
         return relu(shortcut - conv(y, self.K2) + as_image(self.b2))
 
+    def error(self, x: Tensor) -> Tensor:
+        return residual_error(x, self.K1, self.b1, self.K2, self.b2, self.stride)
+
     @property
     def resamples(self) -> bool:  # type: ignore[override]
         return self.stride > 1
@@ -93,9 +100,9 @@ class FoldedOriginal(Folded):
 
     def bounds(self, size: Size, theorem: str) -> Bounds:
         out = self.output_size(size)
-        bound, exact = conv_norm_bound(self.K1, size, self.stride)
-        norm1, norm2 = float(bound), float(conv_norm(self.K2, out))
-        L = best = 1 + norm1 * norm2
+        exact = not any(n % self.stride for n in size)
+        norm1, norm2 = proven_norm(self.K1, size, self.stride), proven_norm(self.K2, out)
+        L = best = up(1 + norm1 * norm2)
         if self.stride == 1:
             best = min(L, midpoint(self.K1, self.K2, size, norm1 * norm2))
         report = LayerReport(
@@ -104,7 +111,7 @@ class FoldedOriginal(Folded):
             lipschitz=L,
             best=best,
             gain=best,
-            offset=bias_norm(relu(_at_zero(self.b1, self.K2, self.b2)), out),
+            offset=bias_norm(at_zero(self.b1, self.K2, self.b2), out),
             norms={"A1": norm1, "A2": norm2},
             bounds=() if exact else ("A1",),
             biases={
@@ -148,6 +155,9 @@ class FoldedSymmetric(Folded):
         z = x - conv(y, self.K2) + as_image(self.b2)
         return relu(z) if self.outer_relu else z
 
+    def error(self, x: Tensor) -> Tensor:
+        return residual_error(x, self.K1, self.b1, self.K2, self.b2)
+
     def bounds(self, size: Size, theorem: str) -> Bounds:
         """In the norm ‖D2^{-1/2} x‖ the layer is x ↦ σ(x − Bᵀ(±)σ(B x + …) + …): chapter 11.
 
@@ -155,27 +165,26 @@ class FoldedSymmetric(Folded):
         the other way, so that the eigenvalues of the Jacobian lie in [1 − ‖B₊‖², 1 + ‖B₋‖²].
         """
         d1, d2 = self.d1, self.d2
-        norm1, norm2 = float(conv_norm(self.K1, size)), float(conv_norm(self.K2, size))
+        norm1, norm2 = proven_norm(self.K1, size), proven_norm(self.K2, size)
         B = scaled(self.K, d1.abs().sqrt()) * as_image(d2.sqrt())
         plus, minus = (
-            float(conv_norm(B[rows], size)) if bool(rows.any()) else 0.0
-            for rows in (d1 >= 0, d1 < 0)
+            proven_norm(B[rows], size) if bool(rows.any()) else 0.0 for rows in (d1 >= 0, d1 < 0)
         )
-        weighted = max(1 + minus**2, plus**2 - 1)
+        weighted = up(max(1 + minus**2, plus**2 - 1))
         spread = float((d2.max() / d2.min()).sqrt())
-        L = min(1 + norm1 * norm2, spread * weighted)
+        L = up(min(1 + norm1 * norm2, spread * weighted))
         best = min(L, midpoint(self.K1, self.K2, size, norm1 * norm2))
-        balanced = float(conv_norm(B, size)) if minus else plus
-        at_zero = _at_zero(self.b1, self.K2, self.b2)
+        balanced = proven_norm(B, size) if minus else plus
+        offset = at_zero(self.b1, self.K2, self.b2, self.outer_relu)
         report = LayerReport(
             kind=self.kind,
             size=size,
             lipschitz=L,
             best=best,
             gain=best,
-            offset=bias_norm(relu(at_zero) if self.outer_relu else at_zero, size),
+            offset=bias_norm(offset, size),
             norms={
-                "A": float(conv_norm(self.K, size)),
+                "A": proven_norm(self.K, size),
                 "D1 A": norm1,
                 "D2 Aᵀ": norm2,
                 "D1^½ A D2^½": balanced,
@@ -208,14 +217,35 @@ def midpoint(K1: Tensor, K2: Tensor, size: Size, product: float) -> float:
 
     Source: our own. Chapter 11.
     """
-    A2A1 = symbol(K2, size) @ symbol(K1, size)
-    eye = torch.eye(A2A1.shape[-1], dtype=A2A1.dtype)
+    scale1, scale2 = power_of_two(K1), power_of_two(K2)
+    A2A1 = proven_symbol(K2 / scale2, size) @ proven_symbol(K1 / scale1, size)
     T2 = K1.flatten(1).norm(dim=1) / K2.transpose(0, 1).flatten(1).norm(dim=1)
     T = as_image(torch.where(torch.isfinite(T2) & (T2 > 0), T2, 1.0).sqrt())
-    balanced = float(conv_norm(K2 * T, size) * conv_norm(K1 / T[..., None], size))
-    return float(block_norm(eye - A2A1 / 2)) + min(product, balanced) / 2
+    balanced = proven_norm(K2 * T, size) * proven_norm(K1 / T[..., None], size)
+    return up(A2A1.from_identity(scale1 * scale2 / 2).norm() + min(product, balanced) / 2)
 
 
-def _at_zero(b1: Tensor, K2: Tensor, b2: Tensor) -> Tensor:
-    """b2 − A2 σ(b1), a residual layer's value at x = 0 before its outer ReLU; one a channel."""
-    return b2 - K2.sum((-2, -1)) @ relu(b1)
+def at_zero(b1: Tensor, K2: Tensor, b2: Tensor, outer_relu: bool = True) -> Tensor:
+    """An upper bound of abs(f(0)) for a residual layer f, such as σ(b2 − A2 σ(b1)); one a channel.
+
+    The difference may cancel, so that its rounding errors are added.
+    """
+    value = b2 - K2.sum((-2, -1)) @ relu(b1)
+    terms = K2[0].numel() + 8
+    error = gamma(terms) * (b2.abs() + K2.abs().sum((-2, -1)) @ relu(b1)) * (1 + gamma(terms))
+    return (relu(value + error) if outer_relu else value.abs() + error) * (1 + gamma(2))
+
+
+def residual_error(
+    x: Tensor, K1: Tensor, b1: Tensor, K2: Tensor, b2: Tensor, stride: int = 1
+) -> Tensor:
+    """An upper bound of the rounding errors of a residual layer, entry by entry.
+
+    Those of the hidden units go through the second filter; those of the second filter and of the
+    sums behind it are added.
+    """
+    hidden = relu(conv(x, K1, stride) + as_image(b1))
+    inner = conv(conv_error(x, K1, b1, stride), K2.abs())
+    shortcut = pad_channels(x.abs()[..., ::stride, ::stride], len(b2))
+    outer = conv_error(hidden, K2, b2, more=4) + gamma(8) * shortcut
+    return (inner * (1 + gamma(K2[0].numel() + 4)) + outer) * (1 + gamma(4))

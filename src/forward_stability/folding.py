@@ -18,7 +18,8 @@ from forward_stability.layer import Folded, Layer, Size, WeightedBound, euclidea
 from forward_stability.operators import conv, global_pool, pad_channels, pool2, pool2_norm
 from forward_stability.prox import relu
 from forward_stability.report import Check, LayerReport
-from forward_stability.spectral import conv_norm, conv_norm_bound
+from forward_stability.rounding import gamma, matrix_bound, power_of_two
+from forward_stability.spectral import proven_norm
 
 Bounds = tuple[LayerReport, list[WeightedBound]]
 
@@ -64,6 +65,33 @@ def forward(layers: Sequence[Folded], x: Tensor) -> Tensor:
     return features(layers, x)[-1]
 
 
+def with_error(
+    layers: Sequence[Folded], x: Tensor, constants: Sequence[float], start: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    r"""The output, and an upper bound of what rounding changed in it.
+
+    With L a Lipschitz constant of a layer, an error e of its input becomes Le, and its own rounding
+    errors (:meth:`~forward_stability.layer.Folded.error`) are added.
+
+    Args:
+        layers: as :func:`fold` returns them.
+        x: float64, a batch of inputs.
+        constants: a proven Lipschitz constant of each layer.
+        start: a bound of the error of x, relative to its norm.
+
+    Returns:
+        the output, and the bound of the norm of its error, shape ``(batch,)``.
+
+    Source: chapter 15.
+    """
+    error = start * x.flatten(1).norm(dim=1)
+    for layer, L in zip(layers, constants, strict=True):
+        own = layer.error(x).flatten(1)
+        x = layer(x)
+        error = (L * error + own.norm(dim=1)) * (1 + gamma(own.shape[1] + 8))
+    return x, error
+
+
 def input_sizes(layers: Sequence[Folded], size: Size) -> list[Size]:
     """The height and width of the input of each layer, for images of one size."""
     sizes = []
@@ -87,9 +115,21 @@ def _half(size: Size) -> Size:
     return (size[0] + 1) // 2, (size[1] + 1) // 2
 
 
+def up(bound: float) -> float:
+    """A bound that was computed in a few operations, enlarged by their rounding."""
+    return bound * (1 + gamma(16))
+
+
 def bias_norm(b: Tensor, size: Size) -> float:
-    """The norm of the features that equal b at every pixel."""
-    return float(b.norm()) * sqrt(prod(size))
+    """The norm of the features that equal b at every pixel, rounded upwards."""
+    scale = power_of_two(b)
+    return float((b / scale).norm()) * scale * sqrt(prod(size)) * (1 + gamma(len(b) + 8))
+
+
+def conv_error(x: Tensor, K: Tensor, b: Tensor, stride: int = 1, more: int = 0) -> Tensor:
+    """An upper bound of the rounding errors of A x + b, entry by entry, and of ``more`` sums."""
+    terms = K[0].numel() + 4 + more
+    return gamma(terms) * (conv(x.abs(), K.abs(), stride) + as_image(b.abs())) * (1 + gamma(terms))
 
 
 @dataclass(frozen=True)
@@ -103,8 +143,11 @@ class FoldedConv(Folded):
     def __call__(self, x: Tensor) -> Tensor:
         return conv(x, self.K) + as_image(self.b)
 
+    def error(self, x: Tensor) -> Tensor:
+        return conv_error(x, self.K, self.b)
+
     def bounds(self, size: Size, theorem: str) -> Bounds:
-        norm, offset = float(conv_norm(self.K, size)), bias_norm(self.b, size)
+        norm, offset = proven_norm(self.K, size), bias_norm(self.b, size)
         equation = "23a" if theorem == "Theorem 6" else "20a"
         report = LayerReport(
             kind=self.kind,
@@ -133,27 +176,31 @@ class FoldedPooling(Folded):
         y = relu(conv(x, self.K, 2) + as_image(self.b))
         return relu(pad_channels(pool2(x), len(self.b)) - y)
 
+    def error(self, x: Tensor) -> Tensor:
+        pooled = pad_channels(pool2(x.abs()), len(self.b))
+        return conv_error(x, self.K, self.b, 2, more=2) + gamma(8) * pooled
+
     def output_size(self, size: Size) -> Size:
         return _half(size)
 
     def bounds(self, size: Size, theorem: str) -> Bounds:
         """The Jacobians are D'(E P2 − D A) with diagonals 0 ≤ D, D' ≤ 1; D = (I + S)/2, ‖S‖ ≤ 1."""
         K, b = self.K, self.b
-        bound, exact = conv_norm_bound(K, size, 2)
-        norm, p2 = float(bound), pool2_norm(size)
-        L = best = p2 + norm
+        exact = size[0] % 2 == size[1] % 2 == 0
+        norm, p2 = proven_norm(K, size, 2), pool2_norm(size)
+        L = best = up(p2 + norm)
         (out, into, n, _), p = K.shape, K.shape[-1] // 2
         if exact and n > 1:
             EP2, d = torch.zeros_like(K), (out - into) // 2
             for i in range(into):
                 EP2[d + i, i, p : p + 2, p : p + 2] = 1 / 4
-            best = min(L, float(conv_norm(EP2 - K / 2, size, 2)) + norm / 2)
+            best = min(L, up(proven_norm(EP2 - K / 2, size, 2) + norm / 2))
         report = LayerReport(
             kind=self.kind,
             size=size,
             lipschitz=L,
             best=best,
-            gain=p2,
+            gain=up(p2),
             offset=0.0,
             norms={"A": norm},
             bounds=() if exact else ("A",),
@@ -164,8 +211,11 @@ class FoldedPooling(Folded):
 
 def _linear_report(kind: str, size: Size, norm: float, norms: dict[str, float]) -> Bounds:
     """Of a layer that multiplies distances by ``norm`` at most and maps 0 to 0."""
-    report = LayerReport(kind, size, lipschitz=norm, best=norm, gain=norm, offset=0.0, norms=norms)
-    return report, [euclidean(norm)]
+    bound = up(norm)
+    report = LayerReport(
+        kind, size, lipschitz=bound, best=bound, gain=bound, offset=0.0, norms=norms
+    )
+    return report, [euclidean(bound)]
 
 
 @dataclass(frozen=True)
@@ -177,6 +227,9 @@ class FoldedGlobalPooling(Folded):
 
     def __call__(self, x: Tensor) -> Tensor:
         return global_pool(relu(x))
+
+    def error(self, x: Tensor) -> Tensor:
+        return gamma(prod(x.shape[-2:]) + 4) * global_pool(relu(x))
 
     def output_size(self, size: Size) -> Size:
         return 1, 1
@@ -194,6 +247,9 @@ class FoldedHalving(Folded):
 
     def __call__(self, x: Tensor) -> Tensor:
         return pool2(x)
+
+    def error(self, x: Tensor) -> Tensor:
+        return gamma(8) * pool2(x.abs())
 
     def output_size(self, size: Size) -> Size:
         return _half(size)
@@ -231,8 +287,12 @@ class FoldedLinear(Folded):
     def __call__(self, x: Tensor) -> Tensor:
         return x @ self.W.T + self.b
 
+    def error(self, x: Tensor) -> Tensor:
+        terms = self.W.shape[1] + 4
+        return gamma(terms) * (x.abs() @ self.W.abs().T + self.b.abs()) * (1 + gamma(terms))
+
     def bounds(self, size: Size, theorem: str) -> Bounds:
-        norm, offset = float(torch.linalg.matrix_norm(self.W, 2)), float(self.b.norm())
+        norm, offset = matrix_bound(self.W), bias_norm(self.b, (1, 1))
         equation = "23b" if theorem == "Theorem 6" else "20b"
         report = LayerReport(
             kind=self.kind,

@@ -75,6 +75,18 @@ class Folded(ABC):
             the report, and Lipschitz constants in one or more norms.
         """
 
+    def error(self, x: Tensor) -> Tensor:
+        """What rounding may have changed in the output for exactly these inputs.
+
+        Args:
+            x: float64, a batch of inputs.
+
+        Returns:
+            an upper bound of abs(computed − exact), entry by entry, of the shape of the output; by
+            default 0, for layers that only move numbers.
+        """
+        return torch.zeros_like(self(x))
+
     @property
     def options(self) -> dict[str, Any]:
         """Its fields that are no tensors, such as a stride."""

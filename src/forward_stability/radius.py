@@ -12,16 +12,16 @@ Distances are Euclidean, over all pixels and channels, with pixel values in [0, 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 
 import torch
 from torch import Tensor
 
 from forward_stability.certificates import certify_layers
-from forward_stability.folding import FoldedLinear, features, fold
-from forward_stability.layer import Folded
+from forward_stability.errors import InputError
+from forward_stability.folding import FoldedLinear, fold, with_error
+from forward_stability.layer import Folded, Size
 from forward_stability.models import Network
-from forward_stability.report import ROUNDING
+from forward_stability.rounding import U, gamma, power_of_two
 
 
 @dataclass(frozen=True)
@@ -29,44 +29,60 @@ class Certifier:
     """What a certificate needs of a network, computed once.
 
     Attributes:
-        layers: the folded layers, in float64.
+        layers: the folded layers in front of the classifier, in float64.
+        constants: a proven Lipschitz constant of each.
+        classifier: the last layer.
         mean: of the training images, which is subtracted from an image.
-        distances: L ‖w_i − w_j‖ for each pair of classes, shape ``(classes, classes)``.
+        distances: ‖w_i − w_j‖ for each pair of classes, rounded upwards, ``(classes, classes)``.
         constant: L, the smallest proven constant of all layers but the classifier.
-        spread: a bound of what any rounding error of a layer is multiplied by further on.
     """
 
     layers: Sequence[Folded]
+    constants: Sequence[float]
+    classifier: FoldedLinear
     mean: Tensor
     distances: Tensor
     constant: float
-    spread: float
 
     @torch.no_grad()
     def radii(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         r"""The scores and the certified radii R of a batch.
 
-        The differences of the scores are first reduced by a bound of the rounding errors of their
-        computation.
+        A difference of scores is first reduced by what rounding may have added to it: the error of
+        the features in front of the classifier, times the distance of its rows, and those of the
+        two scores themselves.
 
         Args:
-            images: in [0, 1], shape ``(batch, channels, height, width)``; computed in float64.
+            images: in [0, 1], shape ``(batch, channels, height, width)``; computed in float64, on
+                the CPU.
             labels: t, shape ``(batch,)``.
 
         Returns:
-            float64, shapes ``(batch, classes)`` and ``(batch,)``; R = 0 where the answer is wrong.
+            float64, shapes ``(batch, classes)`` and ``(batch,)``; R = 0 where the answer is wrong
+            or not proven, infinite where it does not depend on the image.
+
+        Raises:
+            InputError: if a pixel is not finite.
         """
-        states = features(self.layers, images.double() - self.mean)
-        largest = torch.stack([z.flatten(1).norm(dim=1) for z in states]).amax(0)
-        slack = ROUNDING * len(states) * self.spread * largest
-        margins = states[-1].gather(1, labels[:, None]) - states[-1] - slack[:, None]
-        ratios = margins / self.distances[labels]
+        if not bool(torch.isfinite(images).all()):
+            raise InputError("images must be finite, but have NaN or infinite pixels")
+        labels = labels.cpu()
+        x, moved = with_error(self.layers, images.cpu().double() - self.mean, self.constants, U)
+        scores, own = self.classifier(x), self.classifier.error(x)
+        distances = self.distances[labels]
+        right, right_own = (z.gather(1, labels[:, None]) for z in (scores, own))
+        slack = (distances * moved[:, None] + own + right_own) * (1 + gamma(8))
+        margins = (right - scores - slack) * (1 - gamma(4))
+        # What is left of a difference of numbers of this size, after it was rounded.
+        margins -= gamma(4) * (right.abs() + scores.abs() + slack)
+        ratios = margins / (distances * self.constant) * (1 - gamma(8))
+        ratios = torch.where(margins > 0, ratios, 0.0)
         ratios.scatter_(1, labels[:, None], torch.inf)
-        return states[-1], ratios.amin(1).clamp_min(0)
+        return scores, ratios.amin(1)
 
 
 @torch.no_grad()
-def certifier(network: Network, size: tuple[int, int]) -> Certifier:
+def certifier(network: Network, size: Size) -> Certifier:
     """The certifier of a network for images of one size.
 
     Args:
@@ -74,14 +90,23 @@ def certifier(network: Network, size: tuple[int, int]) -> Certifier:
             tiny.
         size: the height and width of the images.
 
-    Source: Theorem 6, sharpened. Chapter 15.
+    Raises:
+        InputError: if a weight is not finite, or the last layer is no classifier.
+
+    Source: Theorem 6, sharpened; the rounding in chapter 15.
     """
-    layers = fold(network)
-    classifier = layers[-1]
-    assert isinstance(classifier, FoldedLinear)
-    report = certify_layers(layers[:-1], size)
-    L, W = report["best"].a, classifier.W
-    distances = L * torch.cdist(W, W, compute_mode="donot_use_mm_for_euclid_dist")
-    distances *= 1 + ROUNDING * W.shape[1]
-    spread = prod(max(1.0, r.best) for r in report.layers) * max(1.0, float(W.norm()))
-    return Certifier(layers, network.get_buffer("mean").double(), distances, L, spread)
+    *layers, classifier = fold(network)
+    if not isinstance(classifier, FoldedLinear):
+        raise InputError("a certified radius needs a classifier as the last layer")
+    report = certify_layers(layers, size)
+    constants = [layer.best for layer in report.layers]
+    mean = network.get_buffer("mean").double().cpu()
+    distances = row_distances(classifier.W)
+    return Certifier(layers, constants, classifier, mean, distances, report["best"].a)
+
+
+def row_distances(W: Tensor) -> Tensor:
+    """The distances of the rows of W, rounded upwards, shape ``(rows, rows)``."""
+    scale = power_of_two(W)
+    distances = torch.cdist(W / scale, W / scale, compute_mode="donot_use_mm_for_euclid_dist")
+    return distances * scale * (1 + gamma(W.shape[1] + 8))
