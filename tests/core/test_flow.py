@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from builders import random_flow
 from scipy.linalg import expm
 
 from forward_stability.errors import InputError
@@ -34,9 +35,6 @@ def both(flow, x0, horizon, steps):
         forward_backward(flow, x0, times).numpy(),
         slow_solution(flow, x0, times),
     )
-
-
-# Closed forms in one dimension.
 
 
 def test_constant_force_hits_the_obstacle_and_stays():
@@ -93,17 +91,6 @@ def test_force_without_state_agrees_with_the_skorokhod_formula():
     assert reference.events[1].time == pytest.approx(math.pi / 2, abs=1e-9)
 
 
-def test_an_entry_that_nothing_pulls_rests():
-    # x2' = -x2 from x2 = 0: neither a contact nor a release, again and again.
-    flow = ResNetFlow(torch.eye(2), torch.diag(torch.tensor([-1.0, 1.0])), [0.0, 0.0], [0.0, 0.0])
-    reference = slow_solution(flow, [1.0, 0.0], [0.0, 1.0])
-    np.testing.assert_allclose(reference.path[-1], [math.e, 0], rtol=1e-9)
-    assert [(e.time, e.entry, e.kind) for e in reference.events] == [(0.0, 1, "contact")]
-
-
-# Closed forms in several dimensions.
-
-
 def test_resnet_s_with_all_neurons_active_is_a_matrix_exponential():
     generator = torch.Generator().manual_seed(1)
     A = torch.randn(5, 4, generator=generator, dtype=torch.float64)
@@ -144,22 +131,6 @@ def test_rotation_in_the_plane_reaches_the_wall_at_a_known_time():
     np.testing.assert_allclose(scheme[-1], [0, math.sqrt(2)], atol=2e-3)
 
 
-# The scheme against the reference on random problems.
-
-
-def random_flow(variant, d, generator, pieces=2, scale=1.0):
-    def normal(*shape):
-        return scale * torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-    breakpoints = [0.5] if pieces == 2 else []
-    A1, A2 = normal(pieces, d, d) / d**0.5, normal(pieces, d, d) / d**0.5
-    b1, b2 = Piecewise(normal(pieces, d), breakpoints), Piecewise(normal(pieces, d), breakpoints)
-    if variant == "ResNet-S":
-        return ResNetSFlow(Piecewise(A1, breakpoints), b1, b2)
-    kind, A2 = (ResNetDFlow, A2.abs()) if variant == "ResNet-D" else (ResNetFlow, A2)
-    return kind(Piecewise(A1, breakpoints), Piecewise(A2, breakpoints), b1, b2)
-
-
 @pytest.mark.parametrize("variant", ["ResNet", "ResNet-D", "ResNet-S"])
 @pytest.mark.parametrize("d", [2, 3, 8])
 def test_scheme_converges_to_the_reference_at_first_order(variant, d):
@@ -188,20 +159,6 @@ def test_each_layer_satisfies_the_inclusion(variant):
         assert in_normal_cone(xi, path[n + 1], tol=1e-12).all()
         held += int((path[n + 1] == 0).sum())
     assert held > 100
-
-
-def test_reference_satisfies_the_inclusion():
-    generator = torch.Generator().manual_seed(3)
-    flow = random_flow("ResNet", 5, generator, pieces=1)
-    x0 = torch.rand(5, generator=generator, dtype=torch.float64)
-    h = 1e-5
-    contacts = 0
-    for t in np.linspace(0.05, 1.95, 20):
-        path = torch.from_numpy(slow_solution(flow, x0, [0, t, t + h]).path)
-        xi = -(path[2] - path[1]) / h - flow.force(t, path[1])
-        assert in_normal_cone(xi, path[1], tol=1e-3)
-        contacts += int((path[1] == 0).sum())
-    assert contacts > 0
 
 
 def test_batched_weights_and_starts_equal_a_loop():
@@ -240,8 +197,6 @@ def test_the_path_is_differentiable_in_the_weights():
     assert A1.grad is not None
     assert A1.grad.item() == pytest.approx(1.1**9, rel=1e-12)
 
-
-# Input that a user can mend.
 
 EYE, ONE = torch.eye(2), torch.ones(2)
 
