@@ -1,6 +1,6 @@
 """Mutants: the code with one operator, constant or guard changed, which some test must notice.
 
-    python tools/mutants.py [--count 130] [--seed 0] [--jobs 2] [--timeout 300] [--out FILE] [NAME …]
+    python tools/mutants.py [--count 130] [--seed 0] [--jobs 2] [--timeout 300] [--out FILE] [NAME]
 
 Lists every place of the core and of the experiments where a change is possible, draws some, and
 runs the tests on a copy of the package with each: those of the module first, then all of its wing.
@@ -23,6 +23,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -30,7 +31,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "forward_stability"
-EXPERIMENTS = "training evaluation noise config runs ledger data sweep radii storage".split()
+EXPERIMENTS = (
+    "training", "evaluation", "noise", "config", "runs", "ledger", "data", "sweep", "radii",
+    "storage",
+)  # fmt: skip
 WANTED = 0.95
 
 OPERATORS: dict[type[ast.AST], type[ast.AST]] = {
@@ -63,6 +67,13 @@ class Mutant:
     by: str = ""
 
 
+def has_opposite(test: ast.expr) -> bool:
+    """Whether another change of a condition already makes it the opposite."""
+    if isinstance(test, ast.Compare) and len(test.ops) == 1:
+        return not isinstance(test.ops[0], ast.Lt | ast.LtE | ast.Gt | ast.GtE)
+    return isinstance(test, ast.UnaryOp)
+
+
 def changes(node: ast.AST) -> Iterator[ast.AST]:
     """What a node may become."""
     for field in ("op", "ops"):
@@ -81,7 +92,7 @@ def changes(node: ast.AST) -> Iterator[ast.AST]:
             yield ast.Constant(2 * x or 1.0)
         case ast.UnaryOp(op=ast.USub() | ast.Not()):
             yield node.operand
-        case ast.If() | ast.IfExp() | ast.While():
+        case ast.If() | ast.IfExp() | ast.While() if not has_opposite(node.test):
             yield ast.UnaryOp(ast.Not(), node.test)
         case ast.Expr(value=ast.Call()) if "super()" not in ast.unparse(node):
             yield ast.Pass()
@@ -178,7 +189,8 @@ def judge(mutant: Mutant, timeout: float) -> Mutant:
     else:
         if (mutant.file, mutant.change) in EQUIVALENT:
             mutant.outcome, mutant.by = "equivalent", EQUIVALENT[mutant.file, mutant.change]
-    print(f"{mutant.file}:{mutant.line}: {mutant.change}: {mutant.outcome} {mutant.by}", flush=True)
+    change = textwrap.shorten(mutant.change, 160)
+    print(f"{mutant.file}:{mutant.line}: {change}: {mutant.outcome} {mutant.by}", flush=True)
     return mutant
 
 
@@ -203,10 +215,8 @@ def main() -> int:
         judged = list(pool.map(lambda mutant: judge(mutant, args.timeout), drawn))
     counted = [mutant for mutant in judged if mutant.outcome != "equivalent"]
     killed = sum(mutant.outcome == "killed" for mutant in counted)
-    share = killed / len(counted)
-    print(
-        f"{killed} of {len(counted)} killed ({share:.1%}), {len(judged) - len(counted)} equivalent"
-    )
+    share, same = killed / len(counted), len(judged) - len(counted)
+    print(f"{killed} of {len(counted)} killed ({share:.1%}), {same} equivalent")
     if args.out:
         kept = ("file", "line", "change", "outcome", "by")
         table = [{key: asdict(mutant)[key] for key in kept} for mutant in judged]
