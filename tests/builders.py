@@ -1,6 +1,6 @@
 """Networks, flows and pictures that several test modules build."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import sqrt
 from pathlib import Path
 
@@ -209,7 +209,7 @@ def constrained_network(
     initialise_(network, size, initialisation)
     constrain(network, size, 0.3)
     network.get_buffer("mean").fill_(0.5)
-    classifier, x = network.layers[-1], torch.rand(40, 3, *size)
+    classifier, x = network.layers[-1], torch.rand(20, 3, *size)
     nn.init.orthogonal_(trained_weight(classifier))
     classifier.bias -= network(x).mean(0)
     return network.eval(), x, network(x).argmax(1)
@@ -252,3 +252,14 @@ def weights(run: Run) -> dict[str, torch.Tensor]:
 def equal(a: Mapping[str, torch.Tensor], b: Mapping[str, torch.Tensor]) -> bool:
     """Whether the names are the same and the values to the last bit."""
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def barely_above(constant: float, exact: float) -> bool:
+    """Whether a proven constant is the exact one, enlarged for rounding and no more than that."""
+    return exact * (1 + 1e-12) < constant < exact * (1 + 1e-9)
+
+
+def dense(f: Callable[[torch.Tensor], torch.Tensor], *shape: int) -> torch.Tensor:
+    """The matrix of a linear map of features, column by column."""
+    basis = torch.eye(torch.Size(shape).numel(), dtype=torch.float64).reshape(-1, *shape)
+    return f(basis).flatten(1).T

@@ -5,11 +5,15 @@ from math import sqrt
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
 from forward_stability.certificates import certify
-from forward_stability.constraint import constrain, initialise_, sensitivity
+from forward_stability.constraint import constrain, initialise_, plain_weights, sensitivity
+from forward_stability.errors import InputError
+from forward_stability.folding import fold, input_sizes
+from forward_stability.layers import Convolution, PeriodicConv2d, Pooling
 from forward_stability.models import Network
-from forward_stability.spectral import conv_norm
+from forward_stability.spectral import conv_norm, trained_weight
 
 SIZE = (8, 16)
 
@@ -49,3 +53,50 @@ def test_identity_starts_close_to_the_identity():
     initialise_(network, SIZE, "identity")
     x = torch.rand(8, 4, *SIZE)
     assert float((network.layers[1](x) - x).norm()) < 0.1 * float(x.norm())
+
+
+@pytest.mark.parametrize("variant", ["D", "S"])
+def test_what_is_trained_starts_inside_the_balls(variant):
+    """Not only the filters that the balls make of it: the optimiser starts on the boundary."""
+    torch.manual_seed(5)
+    network = Network(variant, 2, 4, batch_norm=False)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(100)
+    constrain(network, SIZE, 0.3)
+    sizes, seen = input_sizes(fold(network), SIZE), 0
+    for layer, size in zip(network.layers, sizes, strict=True):
+        for module in layer.modules():
+            if isinstance(module, PeriodicConv2d):
+                assert parametrize.is_parametrized(module, "weight")
+                ball = module.parametrizations["weight"][0]
+                stride = 2 if isinstance(layer, Pooling) else 1
+                radius = {Convolution: 1, Pooling: 0.3}.get(type(layer), sqrt(2))
+                assert (ball.radius, ball.size, ball.stride) == (radius, size, stride)
+                norm = float(conv_norm(trained_weight(module).detach(), size, stride))
+                assert 0.98 * radius < norm <= radius
+                seen += 1
+    assert seen == (11 if variant == "D" else 7)
+    W = trained_weight(network.layers[-1]).detach().double()
+    assert 0.98 < float(torch.linalg.matrix_norm(W, 2)) <= 1
+
+
+def test_a_layer_that_cannot_be_constrained_is_named_and_nothing_changed():
+    network = Network("original", 2, 4)
+    with pytest.raises(InputError, match="layer 1, a Residual, cannot be constrained"):
+        constrain(network, SIZE, 0.3)
+    assert not any(parametrize.is_parametrized(module) for module in network.modules())
+
+
+def test_plain_weights_are_the_filters_that_the_balls_make():
+    torch.manual_seed(6)
+    network = constrain(Network("S", 1, 2, batch_norm=False), SIZE, 0.3)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(3)
+    plain = Network("S", 1, 2, batch_norm=False)
+    plain.load_state_dict(plain_weights(network))
+    for one, other in zip(plain.layers, network.layers, strict=True):
+        for a, b in zip(one.modules(), other.modules(), strict=False):
+            if isinstance(a, PeriodicConv2d):
+                assert torch.equal(a.weight, b.weight)

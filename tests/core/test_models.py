@@ -49,12 +49,16 @@ def test_parameters_of_table_5(depth, millions):
 def test_sizes_of_all_features(variant, size):
     m, (h, w) = 2, size
     network = Network(variant, m, width=4, channels=2, classes=7).eval()
-    x = network.features(torch.rand(3, 2, h, w))
+    images = torch.rand(3, 2, h, w)
+    network.get_buffer("mean").copy_(torch.tensor([0.25, 0.5]).view(2, 1, 1))
+    x = network.features(images)
+    assert torch.equal(x[0], images - torch.tensor([0.25, 0.5]).view(2, 1, 1))
     assert len(x) == 3 * m + 4
     sizes = [(4, h, w), (8, -(-h // 2), -(-w // 2)), (16, -(-h // 4), -(-w // 4))]
     shapes = [(2, h, w), *[sizes[0]] * (m + 1), *[sizes[1]] * m, *[sizes[2]] * m, (16,), (7,)]
     assert [tuple(f.shape[1:]) for f in x] == shapes
-    assert torch.equal(x[-1], network(torch.rand(3, 2, h, w) * 0 + x[0]))
+    assert torch.equal(x[-1], network(images))
+    assert not torch.equal(x[-1], network(images.flip(0)))
 
 
 def test_projection_makes_K2_nonnegative_and_touches_nothing_else():

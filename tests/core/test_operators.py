@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from builders import dense
 
 from forward_stability.errors import InputError
 from forward_stability.operators import (
@@ -26,12 +27,6 @@ CASES = [(size, n) for size in SIZES for n in (1, 3, 5) if n // 2 <= min(size)]
 
 def random(*shape: int) -> torch.Tensor:
     return torch.randn(*shape, dtype=torch.float64)
-
-
-def dense(f, *shape: int) -> torch.Tensor:
-    """The matrix of a linear map of features, column by column."""
-    basis = torch.eye(torch.Size(shape).numel(), dtype=torch.float64).reshape(-1, *shape)
-    return f(basis).flatten(1).T
 
 
 def test_vec_counts_as_definition_1():

@@ -1,13 +1,16 @@
 """Certified radii: exact where the truth is known, and never above what an attack finds."""
 
-from math import sqrt
+from fractions import Fraction
+from math import prod, sqrt
 
+import numpy as np
 import pytest
 import torch
-from builders import constrained_network, linear_network
+from builders import constrained_network, linear_network, randn
 
 from forward_stability.attack import pgd_attack
-from forward_stability.folding import forward
+from forward_stability.certificates import certify_layers
+from forward_stability.folding import FoldedConv, FoldedFlattening, FoldedLinear, fold, forward
 from forward_stability.models import Network
 from forward_stability.radius import Certifier, certifier
 
@@ -51,11 +54,11 @@ def test_no_attack_succeeds_inside_a_certified_radius(options):
     assert bool((scores.argmax(1) == labels).all())
     random = torch.Generator().manual_seed(0)
     y = pgd_attack(
-        network, x, labels, R * (1 - 1e-5), steps=20, restarts=4, box=None, random=random
+        network, x, labels, R * (1 - 1e-5), steps=12, restarts=3, box=None, random=random
     )
     after, _ = certifier(network, SIZE).radii(y, labels)
     assert bool((after.argmax(1) == labels).all())
-    y = pgd_attack(network, x, labels, 1000 * R, steps=20, restarts=4, box=None, random=random)
+    y = pgd_attack(network, x, labels, 1000 * R, steps=12, restarts=3, box=None, random=random)
     assert bool((network(y).argmax(1) != labels).any())  # the attack is not a weak one
 
 
@@ -99,3 +102,60 @@ def test_the_margin_of_each_pair_beats_the_norm_of_the_classifier():
     plain = (top[:, 0] - top[:, 1]) / (sqrt(2) * c.constant * norm)
     assert bool((plain * (1 - 1e-9) <= R).all())
     assert bool((plain * 1.01 < R).any())
+
+
+def exact(x: torch.Tensor) -> np.ndarray:
+    """The numbers as fractions, which Python computes with without rounding."""
+    return np.vectorize(Fraction)(x.numpy().astype(object))
+
+
+def test_a_radius_is_never_above_that_in_exact_arithmetic():
+    """Scores that cancel: float64 takes many a wrong answer for right, the certificate none.
+
+    One convolution that changes nothing, and two classes whose scores differ by a few units of the
+    last place of their terms.
+    """
+    torch.manual_seed(7)
+    identity, zero = torch.eye(8)[..., None, None].double(), torch.zeros(8).double()
+    wrong = 0
+    for _ in range(50):
+        x, W = torch.rand(1, 8, 1, 1).double() + 0.5, 1e4 * randn(2, 8)
+        margin = exact(W[0] - W[1]) @ exact(x.flatten())
+        b = torch.tensor([-float(margin), 1e-12 * float(torch.randn(()))], dtype=torch.float64)
+        layers = [FoldedConv(identity, zero), FoldedFlattening(), FoldedLinear(W, b)]
+        distances = torch.cdist(W, W, compute_mode="donot_use_mm_for_euclid_dist")
+        certificate = Certifier(
+            layers, torch.zeros(8, 1, 1).double(), distances, 1.0, float(W.norm())
+        )
+        scores, R = certificate.radii(x, torch.tensor([0]))
+        y = exact(W) @ exact(x.flatten()) + exact(b)
+        wrong += bool(scores[0, 0] > scores[0, 1]) and y[0] <= y[1]
+        assert (
+            float(R) == 0
+            or Fraction(float(R)) ** 2 * sum(exact(W[0] - W[1]) ** 2) <= (y[0] - y[1]) ** 2
+        )
+        assert y[0] > y[1] or float(R) == 0
+    assert wrong >= 5  # so many would be certified without the allowance for rounding
+
+
+def test_distances_and_spread_cover_the_exact_ones():
+    torch.manual_seed(8)
+    network = Network("S", 1, 2, batch_norm=False, flatten=SIZE).eval()
+    with torch.no_grad():
+        network.layers[0].conv.weight.mul_(50)
+        network.layers[2].conv.weight.mul_(1e-3)
+        network.layers[-1].weight.mul_(1e4)
+        network.get_buffer("mean").fill_(0.25)
+    c = certifier(network, SIZE)
+    report = certify_layers(fold(network)[:-1], SIZE)
+    assert c.constant == report["best"].a
+    W = network.layers[-1].weight.detach().double()
+    for i, j in ((0, 1), (3, 7), (9, 2)):
+        squared = sum((exact(W[i]) - exact(W[j])) ** 2) * Fraction(c.constant) ** 2
+        assert (
+            squared < Fraction(float(c.distances[i, j])) ** 2 < squared * (1 + Fraction(1, 10**7))
+        )
+    factors = [*(r.best for r in report.layers), float(W.norm())]
+    assert min(factors) < 0.6 < 1 < max(factors)
+    assert c.spread == pytest.approx(prod(f for f in factors if f > 1), rel=1e-14)
+    assert torch.equal(c.mean, torch.full((3, 1, 1), 0.25, dtype=torch.float64))
