@@ -333,7 +333,10 @@ def test_no_theorem_speaks_of_a_mixture_or_of_the_original_network():
         (s, "Theorem 6"),
         ([*d[:2], s[1], *d[2:]], ""),
         (fold(Network("original", 1, 2, channels=1)), ""),
-        ([d[0], *d[-2:]], "Theorem 5"),  # without residual layers both hold
+        (
+            [d[0], d[-2], FoldedLinear(randn(3, 2) / 9, randn(3))],
+            "Theorem 5",
+        ),  # without residual layers both hold
     ):
         report = certify_layers(layers, (4, 4))
         assert report.theorem == theorem

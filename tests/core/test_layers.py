@@ -9,6 +9,10 @@ from torch import nn
 from forward_stability.layers import (
     Classifier,
     Convolution,
+    Flattening,
+    GlobalPooling,
+    Halving,
+    PeriodicConv2d,
     Pooling,
     Residual,
     ResidualD,
@@ -149,3 +153,68 @@ def test_the_convex_potential_layer_against_its_formula():
         - 2 / norm**2 * torch.relu(x.flatten(1) @ dense.T + b.repeat_interleave(20)) @ dense
     )
     torch.testing.assert_close(layer(x).flatten(1), expected, rtol=0, atol=1e-13)
+
+
+NORM, BIAS = ["weight", "bias"], ["bias"]
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_parameters_of_each_layer(batch_norm):
+    """γ and β, or a bias; the second batch normalisation of ResNet-D and -S has none."""
+    first, second = (NORM, []) if batch_norm else (BIAS, BIAS)
+    for layer, expected in (
+        (Convolution(2, 3, batch_norm), {"conv": ["weight"], "bn": first}),
+        (Pooling(2, batch_norm), {"conv": ["weight"], "bn": first}),
+        (
+            ResidualD(2, batch_norm),
+            {"conv1": ["weight"], "bn1": first, "conv2": ["weight"], "bn2": second},
+        ),
+        (ResidualS(2, batch_norm), {"conv": ["weight"], "bn1": first, "bn2": second}),
+    ):
+        names = [f"{part}.{name}" for part, known in expected.items() for name in known]
+        assert [name for name, _ in layer.named_parameters()] == names
+    for layer in (Convolution(2, 3), Pooling(2), ResidualD(2), ResidualS(2)):
+        assert any(isinstance(module, nn.BatchNorm2d) for module in layer.modules())
+
+
+def test_each_layer_folds_to_the_same_map_in_float64():
+    torch.manual_seed(6)
+    x, y = torch.rand(2, 4, 5, 6).double(), torch.rand(2, 4).double()
+    layers = [
+        Convolution(4, 3), ResidualD(4), ResidualS(4), ResidualS(4, outer_relu=False), Residual(4),
+        Residual(4, 8), Pooling(4), GlobalPooling(), Halving(), Flattening(),
+    ]  # fmt: skip
+    for layer in layers:
+        layer = randomise(layer)
+        torch.testing.assert_close(layer.fold()(x - 0.5), layer(x - 0.5), rtol=0, atol=1e-13)
+    classifier = randomise(Classifier(4, 3))
+    torch.testing.assert_close(classifier.fold()(y), classifier(y), rtol=0, atol=1e-15)
+
+
+def test_factors_of_the_constant_of_a_constrained_network():
+    for layer, factor in (
+        (Pooling(2), 0.5 + 0.3), (GlobalPooling(), 24**-0.5), (Halving(), 0.5), (Flattening(), 1),
+        (ResidualS(2), 1), (Convolution(1, 2), 1), (Classifier(2, 3), 1),
+    ):  # fmt: skip
+        assert layer.constrained_norm((4, 6), 0.3) == pytest.approx(factor, rel=1e-15)
+    assert Pooling(2).constrained_norm((1, 6), 0.3) == pytest.approx(0.3 + 8**-0.5, rel=1e-15)
+
+
+@torch.no_grad()
+def test_kinds_of_initial_filters():
+    torch.manual_seed(7)
+    size = (4, 6)
+    for layer in (ResidualD(3), ResidualS(3)):
+        before = [p.clone() for p in layer.parameters()]
+        layer.initialise_(size, "paper")
+        assert all(torch.equal(a, b) for a, b in zip(before, layer.parameters(), strict=True))
+        layer.initialise_(size, "identity")
+        for module in layer.modules():
+            if isinstance(module, PeriodicConv2d):
+                norm = float(conv_norm(module.weight, size))
+                assert norm == pytest.approx(sqrt(2) / 10, rel=1e-6)
+    layer.initialise_(size, "isometry")
+    K = layer.conv.weight
+    Q = K[..., 1, 1] / sqrt(2)
+    torch.testing.assert_close(Q @ Q.T, torch.eye(3), rtol=0, atol=1e-6)
+    assert int((K != 0).sum()) == 9

@@ -145,6 +145,11 @@ def test_batch_norm_is_an_affine_map():
 def test_batch_norm_without_running_statistics_is_refused():
     with pytest.raises(InputError, match="running"):
         batch_norm_affine(torch.nn.BatchNorm2d(3, track_running_stats=False))
+    for name in ("running_mean", "running_var"):
+        bn = torch.nn.BatchNorm2d(3)
+        setattr(bn, name, None)
+        with pytest.raises(InputError, match="running"):
+            batch_norm_affine(bn)
 
 
 @pytest.mark.parametrize(
@@ -160,3 +165,22 @@ def test_batch_norm_without_running_statistics_is_refused():
 def test_bad_input_is_refused(call):
     with pytest.raises(InputError):
         call()
+
+
+def test_messages_say_the_sizes():
+    for call, message in (
+        (lambda: conv(random(1, 2, 4, 4), random(3, 2, 3, 5)), "n x n with n odd, got 3x5"),
+        (lambda: conv(random(1, 2, 4, 4), random(3, 4, 3, 3)), "takes 4 channels.* have 2"),
+        (lambda: periodic_pad(random(1, 2, 4, 3), 4), "cannot pad 4x3 pixels periodically by 4"),
+        (
+            lambda: conv_adjoint(random(1, 3, 4, 5), random(3, 2, 3, 3), (9, 9), 2),
+            r"\(5, 5\) pixels",
+        ),
+        (lambda: pad_channels(random(1, 3, 2, 2), 2), "cannot pad 3 channels to 2"),
+    ):
+        with pytest.raises(InputError, match=message):
+            call()
+    x = random(1, 2, 3, 4)
+    assert torch.equal(periodic_pad(x, 3)[..., 3:-3, 3:-3], x)
+    assert periodic_pad(x, 0) is x
+    assert periodic_fold(x, 0) is x

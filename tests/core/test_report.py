@@ -39,7 +39,7 @@ def test_a_report_as_text():
             1,
             0,
             {"A": 2.0},
-            checks=(Check("20a", "‖A‖ ≤ 1", 2.0, 1),),
+            checks=(check,),
         ),
         LayerReport("2D pooling", (3, 4), 2, 1.25, 1, 0, {"A": 0.75}, bounds=("A",), index=1),
     ]
@@ -60,7 +60,7 @@ def test_a_report_as_text():
         "printed    a = 2 (not proven)              g = 1, c = 0.5                          Eq. 51",
         "best       a = 1.875                       g = 3, c = 0.25 (not proven)            ours",
     ]
-    assert report.failed == [(0, layers[0].checks[0])]
+    assert report.failed == [(0, check)]
     assert report["best"] is constants[1]
     assert [c["holds"] for layer in report.to_dict()["layers"] for c in layer["checks"]] == [False]
     plain = Report("R", "", (3, 4), True, layers[1:], constants)

@@ -159,6 +159,8 @@ def test_more_iterations_make_the_bound_sharper():
     exact = conv_norm(K, (8, 8))
     slack = [float((gram_bound(K, (8, 8), iterations=t) / exact - 1).max()) for t in (0, 2, 4, 6)]
     assert slack == sorted(slack, reverse=True)
+    assert torch.equal(gram_bound(K, (8, 8)), gram_bound(K, (8, 8), iterations=6))
+    assert not torch.equal(gram_bound(K, (8, 8)), gram_bound(K, (8, 8), iterations=7))
     assert slack[-1] < 1e-3
 
 

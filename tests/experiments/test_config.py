@@ -4,7 +4,7 @@ import pytest
 from torch.nn.utils import parametrize
 
 from forward_stability.errors import InputError
-from forward_stability.experiments.config import Config
+from forward_stability.experiments.config import Beyond, Config
 from forward_stability.models import Network
 
 
@@ -62,3 +62,60 @@ def test_epochs_are_counted_in_steps_and_the_decay_scales():
 def test_impossible_configurations_are_refused(values, message):
     with pytest.raises(InputError, match=message):
         Config(**values)
+
+
+def test_limits_are_allowed_and_what_is_beyond_them_is_not():
+    Config(blocks=1, width=1, steps=1, batch_size=1, alpha=0.0, momentum=0.0, evaluate_every=1)
+    Config(decay_every=1, learning_rate=1e-300, beyond=Beyond(margin=0.0, temperature=1e-300))
+    for values in (
+        {"learning_rate": float("inf")},
+        {"learning_rate": float("nan")},
+        {"alpha": float("inf")},
+        {"momentum": -0.1},
+        {"decay_every": 0},
+        {"width": 0},
+        {"steps": 0},
+        {"batch_size": 0},
+        {"evaluate_every": 0},
+        {"epochs": 2, "steps": 10},
+        {"pooling_bound": float("inf"), "constraint": "theorem"},
+        {"temperature": float("inf")},
+        {"margin": -0.1},
+    ):
+        with pytest.raises(InputError):
+            Config.from_dict(values)
+
+
+def test_options_beyond_the_paper_change_the_network_that_they_name():
+    for options, arguments in (
+        ({"constraint": "theorem"}, {"batch_norm": False}),
+        ({"outer": "none", "variant": "S"}, {"outer_relu": False}),
+        ({"images": "halved"}, {"halve": True}),
+        ({"head": "flattened"}, {"flatten": [8, 16]}),
+    ):
+        found = Config().changed(**options).architecture((1, 8, 16), 7)
+        assert found == {
+            "variant": options.get("variant", "D"), "blocks": 3, "width": 16, "channels": 1,
+            "classes": 7, **arguments,
+        }  # fmt: skip
+
+
+def test_names_and_dictionaries():
+    config = Config("S", 6, dataset="imagefolder:/a/b", seed=4).changed(constraint="theorem")
+    assert config.name == "imagefolder-S-m6-theorem-seed4"
+    assert Config().name == "digits-D-m3-seed0"
+    assert Config.from_dict(config.to_dict()) == config
+    assert "beyond" not in config.to_dict()
+    assert config.to_dict()["constraint"] == "theorem"
+    with pytest.raises(InputError, match="unknown entries in the configuration: a, b"):
+        Config.from_dict({"b": 1, "a": 2})
+
+
+def test_resolving_keeps_what_is_given():
+    config = Config(steps=935).resolved(10)
+    assert (config.steps, config.decay_every, config.epochs) == (935, 320, None)
+    assert Config(decay_every=7).resolved(10).decay_every == 7
+    assert Config(epochs=3, batch_size=4).resolved(10).steps == 9
+    assert (Config().evaluate_every, Config().batch_size, Config().momentum) == (500, 128, 0.9)
+    assert (Config().learning_rate, Config().alpha, Config().beyond) == (0.1, 1e-4, Beyond())
+    assert (Beyond().temperature, Beyond().margin, Beyond().pooling_bound) == (1.0, 0.0, 0.5)

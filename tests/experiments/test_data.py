@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from builders import write_pictures
 from PIL import Image
 from sklearn.datasets import load_digits
 
 from forward_stability.errors import InputError
 from forward_stability.experiments import data
-
-RANDOM = np.random.default_rng(0)
 
 # Of the digits: the same on every machine.
 FINGERPRINT = "6a62f60203ffdff01268c771a6f03af8615884b0376a4ae4a6fc0637072b4358"
@@ -51,45 +50,35 @@ def test_mean_is_that_of_numpy():
     assert digits.mean.item() == pytest.approx(expected, rel=1e-7)  # one rounding to float32
 
 
-def folder(path, *, classes=("cat", "dog"), n=3, size=(8, 6)):
-    for split in ("train", "test"):
-        for name in classes:
-            (path / split / name).mkdir(parents=True)
-            for i in range(n):
-                pixels = RANDOM.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(path / split / name / f"{i}.png")
-    return f"imagefolder:{path}"
-
-
 def test_imagefolder_reads_every_pixel_and_caches(tmp_path, root, monkeypatch):
-    name = folder(tmp_path / "pets")
+    name = write_pictures(tmp_path / "pets", {"cat": 0, "dog": 0}, (3, 3), (6, 8))
     first = data.load_dataset(name, progress=False)
     assert first.train_images.shape == (6, 3, 6, 8)
     assert first.classes == ("cat", "dog")
     assert first.train_labels.tolist() == [0, 0, 0, 1, 1, 1]
-    with Image.open(tmp_path / "pets" / "train" / "dog" / "1.png") as image:
+    with Image.open(tmp_path / "pets" / "train" / "dog" / "01.png") as image:
         expected = torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1)
     assert torch.equal(first.train_images[4], expected)
 
     with monkeypatch.context() as patch:
         patch.setattr(data, "_read_images", None)  # the second time nothing is read
         assert data.load_dataset(name).fingerprint == first.fingerprint
-    Image.new("RGB", (8, 6)).save(tmp_path / "pets" / "test" / "cat" / "0.png")
+    Image.new("RGB", (8, 6)).save(tmp_path / "pets" / "test" / "cat" / "00.png")
     assert data.load_dataset(name, progress=False).fingerprint != first.fingerprint
 
 
 def test_a_truncated_image_is_named(tmp_path):
-    name = folder(tmp_path / "pets")
-    victim = tmp_path / "pets" / "train" / "dog" / "2.png"
+    name = write_pictures(tmp_path / "pets", {"cat": 0, "dog": 0}, (3, 3), (6, 8))
+    victim = tmp_path / "pets" / "train" / "dog" / "02.png"
     victim.write_bytes(victim.read_bytes()[:90])
-    with pytest.raises(InputError, match=r"2\.png \(90 bytes\) cannot be read as an image"):
+    with pytest.raises(InputError, match=r"02\.png \(90 bytes\) cannot be read as an image"):
         data.load_dataset(name, progress=False)
 
 
 def test_images_of_two_sizes_are_refused(tmp_path):
-    name = folder(tmp_path / "pets")
-    Image.new("RGB", (9, 6)).save(tmp_path / "pets" / "train" / "dog" / "2.png")
-    with pytest.raises(InputError, match=r"2\.png has 9x6 pixels, the images before it 8x6"):
+    name = write_pictures(tmp_path / "pets", {"cat": 0, "dog": 0}, (3, 3), (6, 8))
+    Image.new("RGB", (9, 6)).save(tmp_path / "pets" / "train" / "dog" / "02.png")
+    with pytest.raises(InputError, match=r"02\.png has 9x6 pixels, the images before it 8x6"):
         data.load_dataset(name, progress=False)
 
 
@@ -103,7 +92,7 @@ def test_an_empty_folder_is_refused(tmp_path, make):
 
 
 def test_different_classes_are_refused(tmp_path):
-    name = folder(tmp_path / "pets")
+    name = write_pictures(tmp_path / "pets", {"cat": 0, "dog": 0}, (3, 3), (6, 8))
     (tmp_path / "pets" / "test" / "dog").rename(tmp_path / "pets" / "test" / "horse")
     with pytest.raises(InputError, match="different classes"):
         data.load_dataset(name)
@@ -115,7 +104,7 @@ def test_an_unknown_name_is_refused():
 
 
 def test_a_relative_folder_may_lie_in_the_data_root(root, tmp_path):
-    folder(tmp_path / "other")
+    write_pictures(tmp_path / "other", {"cat": 0, "dog": 0})
     shutil.copytree(tmp_path / "other", root / "pets")
     inside = data.load_dataset("imagefolder:pets", progress=False)
     outside = data.load_dataset(f"imagefolder:{tmp_path / 'other'}", progress=False)
@@ -124,7 +113,7 @@ def test_a_relative_folder_may_lie_in_the_data_root(root, tmp_path):
 
 
 def test_an_altered_cache_is_refused(tmp_path, root):
-    name = folder(tmp_path / "pets")
+    name = write_pictures(tmp_path / "pets", {"cat": 0, "dog": 0}, (3, 3), (6, 8))
     data.load_dataset(name, progress=False)
     (cache,) = root.glob("imagefolder-*.safetensors")
     content = bytearray(cache.read_bytes())
@@ -148,8 +137,49 @@ def test_augmentation_is_crop_and_flip_of_a_plain_loop():
 
 
 def test_the_border_is_the_mean_of_photographs_and_black_around_drawings(tmp_path, root):
-    photographs = data.load_dataset(folder(tmp_path / "pets"), progress=False)
+    photographs = data.load_dataset(
+        write_pictures(tmp_path / "pets", {"cat": 0, "dog": 0}), progress=False
+    )
     assert torch.equal(photographs.border, photographs.mean)
     assert (photographs.mean > 0).all()
     digits = data.load_dataset("digits")
     assert torch.equal(digits.border, torch.zeros(1, 1, 1))
+
+
+def test_a_folder_here_goes_before_one_in_the_data_root(root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_pictures(root / "pets", {"cat": 0})
+    inside = data.load_dataset("imagefolder:pets", progress=False)
+    write_pictures(tmp_path / "pets", {"cat": 90})
+    here = data.load_dataset("imagefolder:pets", progress=False)
+    assert int(here.train_images.min()) >= 90 > int(inside.train_images.min())
+
+
+def test_images_are_scaled_to_one():
+    images = torch.tensor([0, 51, 255], dtype=torch.uint8)
+    assert data.scale(images).tolist() == pytest.approx([0, 0.2, 1], rel=1e-7)
+    assert data.scale(images).dtype == torch.float32
+
+
+def test_the_folder_for_data(monkeypatch, tmp_path):
+    assert data.data_root() == tmp_path / "root"
+    monkeypatch.setenv("FORWARD_STABILITY_DATA", "")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert data.data_root() == tmp_path / ".cache" / "forward-stability"
+
+
+@pytest.mark.parametrize(("black", "drawn"), [(2, False), (3, True), (4, True)])
+def test_images_of_which_more_than_half_of_the_corners_are_black_are_drawn_on_black(black, drawn):
+    images = torch.full((1, 1, 3, 4), 9, dtype=torch.uint8)
+    for corner in ((0, 0), (0, 3), (2, 0), (2, 3))[:black]:
+        images[0, 0, *corner] = 0
+    labels = torch.zeros(1).long()
+    found = data.Dataset("x", ("a",), images, labels, images, labels, True, "")
+    assert (float(found.border) == 0) == drawn
+
+
+def test_errors_say_sizes_and_what_is_missing(tmp_path):
+    name = write_pictures(tmp_path / "pets", {"cat": 0})
+    shutil.rmtree(tmp_path / "pets" / "test")
+    with pytest.raises(InputError, match=r"pets/test is missing: put images in .*test/CLASS/"):
+        data.load_dataset(name)

@@ -5,12 +5,15 @@ import torch
 from builders import write_pictures
 
 from forward_stability import cli
+from forward_stability.errors import InputError
 from forward_stability.experiments import evaluation
 from forward_stability.experiments.config import Config
 from forward_stability.experiments.data import scale
+from forward_stability.experiments.provenance import results_root
 from forward_stability.experiments.runs import Run
 from forward_stability.experiments.storage import read_json
 from forward_stability.experiments.training import train
+from forward_stability.models import Network
 
 
 @pytest.fixture
@@ -34,6 +37,13 @@ def test_accuracies_are_those_of_equation_28(run: Run):
     assert found["accuracy"]["clean"] == [clean]
     assert clean > 0.8
     assert found["x0"] == [20, 21, 22, 23]
+    assert found["seeds"] == [0, 1, 2]
+    sigmas = ["σ = 0.01", "σ = 0.02", "σ = 0.035", "σ = 0.05", "σ = 0.1"]
+    epsilons = ["ε = 0.1", "ε = 0.25", "ε = 0.5", "ε = 0.75"]
+    assert list(found["accuracy"]) == ["clean", *sigmas, *epsilons]
+    assert [len(v) for v in found["accuracy"].values()] == [1, *[3] * 5, *[4] * 4]
+    assert (found["variant"], found["blocks"], found["steps"]) == ("S", 1, 100)
+    assert (found["data"], found["test_images"]) == ("images", 40)
     assert all(dataset.classes[int(labels[i])] == "ship" for i in found["x0"])
     for seed, value in enumerate(found["accuracy"]["σ = 0.1"]):
         noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(seed))
@@ -54,3 +64,35 @@ def test_the_command_keeps_what_is_there(run: Run, tmp_path, capsys):
     both = read_json(path)
     assert both["tiny-S"] == first["tiny-S"]
     assert both["tiny-S-again"]["accuracy"] == first["tiny-S"]["accuracy"]
+
+
+def test_every_third_image_and_the_first_class_where_there_are_no_ships(tmp_path, root):
+    images = write_pictures(tmp_path / "images", {"cat": 0, "dog": 60}, (5, 5))
+    run = train(Config("S", 1, 2, images, steps=2, batch_size=10), tmp_path / "run")
+    found = evaluation.measure(run, step=3)
+    assert (found["test_images"], found["x0"]) == (4, [0, 1, 2, 3])
+    scores = evaluation.predict(run.network(), run.dataset().test_images[::3])
+    labels = run.dataset().test_labels[::3]
+    assert found["accuracy"]["clean"] == [evaluation.accuracy(scores, labels)]
+    with pytest.raises(InputError, match="step must be at least 1"):
+        evaluation.measure(run, step=0)
+
+
+def test_prediction_restores_the_mode_and_does_not_depend_on_the_batches():
+    torch.manual_seed(0)
+    network = Network("D", 1, 2, classes=3)
+    images = torch.randint(256, (7, 3, 4, 4), dtype=torch.uint8)
+    for training in (True, False):
+        network.train(training)
+        scores = evaluation.predict(network, images, lambda x: 1 - x, batch_size=3)
+        assert network.training is training
+        with torch.no_grad():
+            expected = network.eval()(1 - scale(images))
+        torch.testing.assert_close(scores, expected, rtol=0, atol=1e-6)
+    assert evaluation.accuracy(torch.eye(3), torch.tensor([0, 1, 1])) == pytest.approx(2 / 3)
+
+
+def test_without_a_path_the_file_of_the_book_is_read(tmp_path):
+    assert evaluation.read() == read_json(results_root() / "noise.json")
+    (tmp_path / "x.json").write_text('{"a": 1}')
+    assert evaluation.read(tmp_path / "x.json") == {"a": 1}

@@ -160,3 +160,25 @@ def test_a_short_training_is_averaged_over_the_same_share_and_at_least_its_end()
     average, count = ledger.average_accuracy(history, 9_350)
     assert (count, average) == (10, pytest.approx(0.09125, rel=1e-12))
     assert ledger.average_accuracy([{"step": 6, "test_accuracy": 0.5}], 6) == (0.5, 1)
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (Config(), "--variant D --blocks 3 --dataset digits --seed 0"),
+        (
+            Config("S", 6, dataset="imagefolder:/home/a", seed=2, steps=935),
+            "--variant S --blocks 6 --dataset imagefolder:DIR --seed 2 --steps 935",
+        ),
+    ],
+)
+def test_the_command_of_a_configuration(config, expected):
+    assert ledger.command(config.resolved(50_000)) == f"forward-stability train {expected}"
+
+
+def test_evaluations_at_the_edge_of_the_window():
+    """The last 5,000 steps: 88,500 is before them, 88,501 among them."""
+    entries = ((88_500, 0.2), (88_501, 0.4), (93_500, 0.6))
+    history = [{"step": step, "test_accuracy": accuracy} for step, accuracy in entries]
+    assert ledger.average_accuracy(history, 93_500) == (0.5, 2)
+    assert ledger.average_accuracy([{"step": 20, "test_accuracy": 0.5}], 20) == (0.5, 1)

@@ -34,3 +34,19 @@ def test_impossible_noise_is_refused():
         noise.structured_noise(images, images[0], float("nan"))
     with pytest.raises(InputError, match="x0 must have the shape"):
         noise.structured_noise(images, images, 0.1)
+
+
+def test_seeded_numbers_are_those_of_numpys_old_generator():
+    """Its first numbers for the seed 0, as they are printed everywhere."""
+    found = noise.seeded_normal((2, 2), 0)
+    expected = [[1.764052345967664, 0.4001572083672233], [0.9787379841057392, 2.240893199201458]]
+    assert found.tolist() == expected
+    assert found.dtype == torch.float64
+
+
+def test_no_noise_is_allowed_and_types_are_kept():
+    images = torch.rand(2, 3, 4, 4)
+    assert torch.equal(noise.structured_noise(images, images[0], 0.0), images)
+    found = noise.structured_noise(images, images[0].double(), 0.5)
+    assert found.dtype == torch.float32
+    assert noise.unstructured_noise(images.double(), 0.1, torch.Generator()).dtype == torch.float64

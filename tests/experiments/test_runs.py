@@ -2,13 +2,17 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import torch
 from builders import equal, stop_at, weights
 from PIL import Image
 
 from forward_stability.errors import InputError
 from forward_stability.experiments import training
+from forward_stability.experiments.data import load_dataset
+from forward_stability.experiments.provenance import results_root
 from forward_stability.experiments.runs import Run
 from forward_stability.experiments.storage import load_tensors, save_tensors
 
@@ -118,3 +122,40 @@ def test_a_configuration_with_unknown_entries_is_refused(stopped, config):
     path = stopped / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"dropout": 0.1}))
     refused(config, stopped, "unknown entries in the configuration: dropout")
+
+
+def test_names_of_the_data(config, stopped, tmp_path):
+    assert Run(stopped).data_name == "images"
+    info = json.loads((stopped / "run.json").read_text())
+    info["data"]["name"] = "cifar10"
+    (stopped / "run.json").write_text(json.dumps(info))
+    assert Run(stopped).data_name == "cifar10"
+
+
+def test_a_run_of_the_book_is_found_by_its_name_and_one_here_goes_before(stopped, monkeypatch):
+    name = "digits-S-m3-seed0"
+    assert Run(name).folder == results_root() / name
+    stopped.rename(stopped.with_name(name))
+    monkeypatch.chdir(stopped.parent)
+    assert Run(name).folder == Path(name)
+    with pytest.raises(InputError, match=r"nowhere is no run folder: it has no config\.json"):
+        Run("nowhere")
+
+
+def test_two_checkpoints_are_kept_and_none_when_the_run_is_done(config, tmp_path):
+    run = Run.create(tmp_path / "run", config, load_dataset(config.dataset), "cpu")
+    assert run.history == []
+    assert run.load_checkpoint() is None
+    for step in (2, 10, 100):
+        run.save_checkpoint({"x": torch.tensor(step)}, step)
+    assert [path.name for path in run.checkpoints] == [
+        "checkpoint-00000100.safetensors",
+        "checkpoint-00000010.safetensors",
+    ]
+    state, step = run.load_checkpoint() or ({}, 0)
+    assert (int(state["x"]), step) == (100, 100)
+    (run.folder / ".x.tmp").write_text("")
+    assert not run.done
+    run.finish({"x": torch.ones(1)})
+    assert run.done
+    assert run.checkpoints == list(run.folder.glob(".*")) == []

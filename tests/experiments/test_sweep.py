@@ -285,6 +285,7 @@ def interrupted(plan):
     return run
 
 
+@pytest.mark.slow
 def test_eight_runs_through_joblib_with_a_killed_process(interrupted):
     def kill():
         children = psutil.Process().children()
@@ -296,6 +297,7 @@ def test_eight_runs_through_joblib_with_a_killed_process(interrupted):
     check_each_once(outcomes, whole)
 
 
+@pytest.mark.slow
 def test_eight_runs_through_dask_with_a_killed_worker(interrupted):
     import distributed
 

@@ -231,6 +231,7 @@ def test_a_stopped_run_ends_with_the_same_weights(config, tmp_path, monkeypatch,
     assert strip(whole.history) == strip(resumed.history)
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_any_write_ends_with_the_same_weights():
     """With SIGKILL, once at each of the files that a run of four steps writes."""
     script = Path(__file__).parents[2] / "tools" / "kill_and_resume.py"
