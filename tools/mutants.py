@@ -7,8 +7,8 @@ runs the tests on a copy of the package with each: those of the module first, th
 but those that are marked as slow.
 NAME, such as ``spectral``, keeps to the places in that module. Prints a line a mutant and the
 share that was killed, with a test that failed or took longer than the timeout (in seconds).
-Mutants that change nothing are in EQUIVALENT with the reason and count for nothing; so are lines
-that only a GPU reaches. Exit status 1 if fewer than 95 % of the others are killed, 2 if the tests
+Mutants that change nothing are in ``equivalent_mutants.toml`` with the reason and count for
+nothing; lines that only a GPU reaches are left out. Exit status 1 if fewer than 95 % of the others are killed, 2 if the tests
 fail without any change.
 """
 
@@ -25,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import tomllib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -51,13 +52,10 @@ GPU = re.compile(r"cuda|\bgpu\b|COMPILE_FROM")
 """Lines that only a GPU reaches; ``cuda_graph.py`` holds nothing else and is left out."""
 
 EQUIVALENT = {
-    ("flow.py", "0.0 → 1.0"): "the pieces of a weight have one shape at all times",
-    ("growth.py", "1.0 → 2.0"): "under a mask: where c = 0 the quotient is not taken",
-    ("worst_pair.py", "1e-300 → 2e-300"): "both are below every norm that is not zero",
-    ("folded_residual.py", "-2 → 2"): "the same axis of a filter, which has four",
-    ("experiments/data.py", "72 → 73"): "remainders modulo 144 are multiples of 3 here: none is 71",
+    (entry["file"], entry["source"], entry["change"]): entry["why"]
+    for entry in tomllib.loads((ROOT / "tools" / "equivalent_mutants.toml").read_text())["mutant"]
 }
-"""By file and change: why no test can notice."""
+"""By file, source line and change: why no test can notice."""
 
 
 @dataclass
@@ -66,6 +64,7 @@ class Mutant:
 
     file: str
     line: int
+    source: str
     change: str
     start: int
     end: int
@@ -106,7 +105,7 @@ def changes(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def reached(node: ast.AST) -> Iterator[ast.AST]:
-    """A node and those below it, without messages, annotations, decorators and ``strict`` of zip."""
+    """A node and those below it, without messages, annotations, decorators, zip's ``strict``."""
     if isinstance(node, ast.Raise | ast.JoinedStr) or getattr(node, "arg", "") == "strict":
         return
     if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
@@ -136,6 +135,7 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
             yield Mutant(
                 file=path.relative_to(PACKAGE).as_posix(),
                 line=place.lineno,
+                source=lines[place.lineno - 1].decode().strip(),
                 change=f"{ast.unparse(place)} → {new}",
                 start=offsets[place.lineno - 1] + place.col_offset,
                 end=offsets[(place.end_lineno or 0) - 1] + (place.end_col_offset or 0),
@@ -156,16 +156,8 @@ def run_tests(mutant: Mutant | None, tests: list[str], timeout: float) -> tuple[
             content = content[: mutant.start] + mutant.text.encode() + content[mutant.end :]
             (package / mutant.file).write_bytes(content)
         command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", "-m", "not slow"]
-        command += [
-            "-o",
-            "addopts=",
-            "-p",
-            "no:nbval",
-            "-p",
-            "no:cacheprovider",
-            "--basetemp",
-            str(top / "tmp"),
-        ]
+        command += ["-o", "addopts=", "-p", "no:nbval", "-p", "no:cacheprovider"]
+        command += ["--basetemp", str(top / "tmp")]
         settings = {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         process = subprocess.Popen(
             [*command, *tests],
@@ -203,8 +195,9 @@ def judge(mutant: Mutant, timeout: float) -> Mutant:
             mutant.by = "timeout" if status is None else found[1] if found else f"status {status}"
             break
     else:
-        if (mutant.file, mutant.change) in EQUIVALENT:
-            mutant.outcome, mutant.by = "equivalent", EQUIVALENT[mutant.file, mutant.change]
+        reason = EQUIVALENT.get((mutant.file, mutant.source, mutant.change))
+        if reason is not None:
+            mutant.outcome, mutant.by = "equivalent", reason
     change = textwrap.shorten(mutant.change, 160)
     print(f"{mutant.file}:{mutant.line}: {change}: {mutant.outcome} {mutant.by}", flush=True)
     return mutant
@@ -234,7 +227,7 @@ def main() -> int:
     share, same = killed / len(counted), len(judged) - len(counted)
     print(f"{killed} of {len(counted)} killed ({share:.1%}), {same} equivalent")
     if args.out:
-        kept = ("file", "line", "change", "outcome", "by")
+        kept = ("file", "line", "source", "change", "outcome", "by")
         table = [{key: asdict(mutant)[key] for key in kept} for mutant in judged]
         summary = {"seed": args.seed, "places": len(places), "killed": killed, "of": len(counted)}
         args.out.write_text(json.dumps(summary | {"mutants": table}, indent=1, ensure_ascii=False))

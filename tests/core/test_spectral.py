@@ -264,6 +264,12 @@ def test_the_ball_leaves_room_for_the_rounding_of_its_result():
         layer.parametrizations.weight.original.fill_(8.0)
     eps = torch.finfo(torch.float32).eps
     assert (1 - float(layer.weight.detach())) / eps == pytest.approx(75, abs=2)
+    layer = norm_ball(PeriodicConv2d(1, 1, 3), 1.0, (1, 1))
+    with torch.no_grad():
+        original = layer.parametrizations.weight.original
+        original.zero_()[..., 1, 1] = 8.0
+    room = (1 - float(layer.weight.detach().sum())) / eps
+    assert room == pytest.approx(4 + 64 + 13 * 3 + 2 * 3, abs=2)
     linear = norm_ball(torch.nn.Linear(1, 1), 1.0)
     with torch.no_grad():
         linear.parametrizations.weight.original.fill_(8.0)
