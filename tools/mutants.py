@@ -8,8 +8,8 @@ but those that are marked as slow.
 NAME, such as ``spectral``, keeps to the places in that module. Prints a line a mutant and the
 share that was killed, with a test that failed or took longer than the timeout (in seconds).
 Mutants that change nothing are in ``equivalent_mutants.toml`` with the reason and count for
-nothing; lines that only a GPU reaches are left out. Exit status 1 if fewer than 95 % of the others are killed, 2 if the tests
-fail without any change.
+nothing; lines that only a GPU reaches are left out. Exit status 1 if fewer than 95 % of the others
+are killed, 2 if the tests fail without any change.
 """
 
 import argparse

@@ -3,7 +3,6 @@
 import platform
 import subprocess
 import sys
-from pathlib import Path
 
 import torch
 
@@ -49,8 +48,9 @@ def test_the_commit_is_marked_if_the_package_was_changed(tmp_path, monkeypatch):
     assert provenance.commit() == git("rev-parse", "--short=12", "HEAD") + "+"
 
 
-def test_a_command_is_as_seen_from_the_checkout(monkeypatch):
-    top = Path(provenance.PACKAGE).parents[1]
+def test_a_command_is_as_seen_from_the_checkout(tmp_path, monkeypatch):
+    top = tmp_path.resolve()
+    monkeypatch.setattr(provenance, "PACKAGE", top / "src" / "forward_stability")
     words = ["run", "imagefolder:/home/me/pictures", "--seed", "1"]
     for program, name in (
         (str(top / "studies" / "shifts.py"), "python studies/shifts.py"),
