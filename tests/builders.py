@@ -1,7 +1,6 @@
 """Networks, flows and pictures that several test modules build."""
 
 from collections.abc import Callable, Mapping, Sequence
-from math import sqrt
 from pathlib import Path
 
 import numpy as np
@@ -21,20 +20,17 @@ from forward_stability.flow import (
     ResNetFlow,
     ResNetSFlow,
 )
-from forward_stability.folded_residual import FoldedResidual, FoldedSymmetric
 from forward_stability.folding import (
     FoldedConv,
     FoldedFlattening,
-    FoldedGlobalPooling,
     FoldedLinear,
-    FoldedPooling,
     features,
 )
 from forward_stability.layer import Folded
 from forward_stability.models import Network
 from forward_stability.radius import Certifier
 from forward_stability.report import Report
-from forward_stability.spectral import conv_norm_bound, trained_weight
+from forward_stability.spectral import trained_weight
 
 SIZE = (8, 6)
 """The height and width of images where no other is said."""
@@ -42,36 +38,6 @@ SIZE = (8, 6)
 
 def randn(*shape: int) -> torch.Tensor:
     return torch.randn(*shape, dtype=torch.float64)
-
-
-def of_norm(K: torch.Tensor, norm: float, size: tuple[int, int], stride: int = 1) -> torch.Tensor:
-    return K * norm / conv_norm_bound(K, size, stride)[0]
-
-
-def random_network(
-    variant: str, blocks: int, size=SIZE, width: int = 2, bias: float = 1.0, channels: int = 1
-) -> list[Folded]:
-    """A folded network on the boundary of the hypotheses: norms 1, √2, 1; A2 ≥ 0."""
-    layers: list[Folded] = [
-        FoldedConv(of_norm(randn(width, channels, 3, 3), 1, size), bias * randn(width))
-    ]
-    d = width
-    for stage in range(3):
-        if stage:
-            K = of_norm(randn(2 * d, d, 3, 3), 1.5 * float(torch.rand(())), size, 2)
-            layers.append(FoldedPooling(K, bias * (randn(2 * d) - 1)))
-            size, d = ((size[0] + 1) // 2, (size[1] + 1) // 2), 2 * d
-        for _ in range(blocks if stage == 0 else blocks - 1):
-            b1, b2, one = bias * randn(d), bias * randn(d).abs(), torch.ones(d, dtype=torch.float64)
-            if variant == "S":
-                K = of_norm(randn(d, d, 3, 3), sqrt(2), size)
-                layers.append(FoldedSymmetric(K, b1, b2, one, one))
-            else:
-                K1, K2 = randn(d, d, 3, 3) / 3, randn(d, d, 3, 3).abs() / 30
-                layers.append(FoldedResidual(K1, b1, K2, b2))
-    W = randn(3, d)
-    W /= torch.linalg.matrix_norm(W, 2)
-    return [*layers, FoldedGlobalPooling(), FoldedLinear(W, bias * randn(3))]
 
 
 def trained_like(variant: str, blocks: int = 2, width: int = 3) -> Network:
@@ -87,55 +53,6 @@ def trained_like(variant: str, blocks: int = 2, width: int = 3) -> Network:
                 module.weight.data.uniform_(0.3, 2)
                 module.bias.data.normal_()
     return network
-
-
-def delta(out: int, into: int, i: int, j: int, value: float) -> torch.Tensor:
-    K = torch.zeros(out, into, 3, 3, dtype=torch.float64)
-    K[i, j, 1, 1] = value
-    return K
-
-
-def unit(d: int, i: int, value: float) -> torch.Tensor:
-    b = torch.zeros(d, dtype=torch.float64)
-    b[i] = value
-    return b
-
-
-def pooling(d: int, i: int, norm: float, level: float) -> tuple[FoldedPooling, int, float]:
-    """σ(E P2 x − σ(A x + b)) with A = −norm · 2 E P2, which turns every unit on at this level."""
-    j = d // 2 + i
-    K = torch.zeros(2 * d, d, 3, 3, dtype=torch.float64)
-    K[j, i, 1:, 1:] = -norm / 2
-    # The inner unit is at −2·norm·level + b > 0 and the outer one at (1 + 2·norm)·level − b > 0.
-    b = (0.5 + 2 * norm) * level
-    return FoldedPooling(K, unit(2 * d, j, b)), j, (1 + 2 * norm) * level - b
-
-
-def tight_network(
-    variant: str, size: tuple[int, int], pools=(0.7, 1.3)
-) -> tuple[list[Folded], float]:
-    """A network and the level of a constant image at which its Jacobian attains the constant."""
-    d, i, level = 2, 1, 8.0
-    layers: list[Folded] = [FoldedConv(delta(d, 1, i, 0, 1), unit(d, 0, 0))]
-    for stage in range(3):
-        if stage:
-            layer, i, level = pooling(d, i, pools[stage - 1], level)
-            layers.append(layer)
-            d *= 2
-        if variant == "D":
-            # σ(x + 0.3 x − c + c): both factors of 1 + ‖A1‖‖A2‖ pull the same way.
-            K1, K2 = delta(d, d, i, i, -0.5), delta(d, d, i, i, 0.6)
-            b1 = unit(d, i, level)
-            layers.append(FoldedResidual(K1, b1, K2, 0.6 * b1))
-            level *= 1.3
-        else:
-            zero, one = torch.zeros(d, dtype=torch.float64), torch.ones(d, dtype=torch.float64)
-            # A acts on another channel only.
-            layers.append(FoldedSymmetric(delta(d, d, i, i - 1, sqrt(2)), zero, zero, one, one))
-    W = torch.zeros(3, d, dtype=torch.float64)
-    W[1, i] = 1
-    layers += [FoldedGlobalPooling(), FoldedLinear(W, torch.zeros(3, dtype=torch.float64))]
-    return layers, 8.0
 
 
 def random_inputs(count: int, size=SIZE, channels: int = 1) -> tuple[torch.Tensor, torch.Tensor]:

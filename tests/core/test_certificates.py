@@ -10,17 +10,14 @@ from builders import (
     SIZE,
     assert_no_violation,
     barely_above,
-    delta,
     randn,
     random_inputs,
-    random_network,
-    tight_network,
     trained_like,
-    unit,
 )
 
 from forward_stability.certificates import certify, certify_layers
 from forward_stability.errors import InputError
+from forward_stability.examples import LEVEL, delta, random_network, tight_network, unit
 from forward_stability.folded_residual import FoldedResidual, FoldedSymmetric
 from forward_stability.folding import (
     FoldedConv,
@@ -90,7 +87,7 @@ def test_jacobians_stay_below_the_constants(variant):
 @pytest.mark.parametrize("variant", ["D", "S"])
 def test_the_sharpened_constant_is_attained(variant, size):
     """So every factor of it is needed: no smaller function of the norms is a bound."""
-    layers, level = tight_network(variant, size)
+    layers, level = tight_network(variant, (0.7, 1.3)), LEVEL
     report = certify_layers(layers, size)
     assert report.hypotheses_hold
     x = torch.full((1, 1, *size), level, dtype=torch.float64)
@@ -113,7 +110,7 @@ def test_equation_51_as_printed_is_not_a_bound():
 
     On 4x4 images the last stage has one pixel, so that Pg costs nothing.
     """
-    layers, level = tight_network("D", (4, 4), pools=(3.0, 3.0))
+    layers, level = tight_network("D", (3.0, 3.0)), LEVEL
     report = certify_layers(layers, (4, 4))
     assert report.hypotheses_hold
     assert not report["printed"].a_proven
@@ -207,7 +204,7 @@ def test_the_constant_of_a_chain_of_weighted_norms_is_attained():
 
 
 def broken(variant: str, what: str) -> list[Folded]:
-    layers = random_network(variant, 2)
+    layers = random_network(variant, 2, SIZE)
     first, residual, last = layers[0], layers[1], layers[-1]
     assert isinstance(first, FoldedConv)
     assert isinstance(last, FoldedLinear)
@@ -247,7 +244,7 @@ def broken(variant: str, what: str) -> list[Folded]:
 )
 def test_a_violated_hypothesis_is_detected(variant, what, layer):
     torch.manual_seed(6)
-    assert certify_layers(random_network(variant, 2), SIZE).hypotheses_hold
+    assert certify_layers(random_network(variant, 2, SIZE), SIZE).hypotheses_hold
     layers = broken(variant, what)
     report = certify_layers(layers, SIZE)
     assert not report.hypotheses_hold
@@ -266,7 +263,7 @@ def test_a_violated_hypothesis_is_detected(variant, what, layer):
 def test_a_different_scale_of_the_hidden_units_is_no_violation():
     """ReLU commutes with D1 > 0: x − Aᵀσ(D1 A x + b) has the form of Eq. 15 for D1^½ A."""
     torch.manual_seed(7)
-    layers = random_network("S", 1)
+    layers = random_network("S", 1, SIZE)
     assert isinstance(layers[1], FoldedSymmetric)
     d1 = torch.tensor([0.3, 0.9], dtype=torch.float64)
     layers[1] = replace(layers[1], d1=d1, d2=1.1 * torch.ones(2, dtype=torch.float64))
@@ -299,7 +296,7 @@ def test_odd_sizes_are_bounded_and_marked():
 
 
 def test_bad_input_is_refused():
-    layers, _ = tight_network("S", (4, 4))
+    layers = tight_network("S", (0.7, 1.3))
     for bad, size in (([], SIZE), (layers[1:], SIZE), (layers, (0, 4)), (layers, (4, 0))):
         with pytest.raises(InputError, match="convolution first"):
             certify_layers(bad, size)
@@ -348,7 +345,7 @@ def test_no_theorem_speaks_of_a_mixture_or_of_the_original_network():
 
 
 def test_halving_in_front_halves_the_constant():
-    layers, _ = tight_network("S", (4, 4))
+    layers = tight_network("S", (0.7, 1.3))
     plain, halved = (
         certify_layers(layers, (4, 4)),
         certify_layers([FoldedHalving(), *layers], (8, 8)),

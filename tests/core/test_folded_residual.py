@@ -4,9 +4,10 @@ from math import sqrt
 
 import pytest
 import torch
-from builders import delta, randn, unit
+from builders import randn
 
 from forward_stability.certificates import certify_layers
+from forward_stability.examples import delta, unit
 from forward_stability.folded_residual import (
     FoldedOriginal,
     FoldedResidual,

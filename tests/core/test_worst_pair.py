@@ -4,11 +4,12 @@ from functools import partial
 
 import pytest
 import torch
-from builders import assert_no_violation, randn, random_network
+from builders import assert_no_violation, randn
 from scipy import stats
 
 from forward_stability.certificates import certify_layers
 from forward_stability.errors import InputError
+from forward_stability.examples import random_network
 from forward_stability.folding import (
     forward,
 )
