@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -17,17 +16,9 @@ from forward_stability.experiments.runs import Run
 
 
 @pytest.fixture
-def images(tmp_path, monkeypatch):
-    """The name of a data set of ten images; the current folder is a temporary one."""
-    monkeypatch.setenv("FORWARD_STABILITY_DATA", str(tmp_path / "root"))
+def images(pictures, tmp_path, monkeypatch):
+    """The name of a data set of pictures; the current folder is a temporary one."""
     monkeypatch.chdir(tmp_path)
-    random = np.random.default_rng(0)
-    for split in ("train", "test"):
-        for label in ("a", "b"):
-            (tmp_path / "images" / split / label).mkdir(parents=True)
-            for i in range(3):
-                pixels = random.integers(0, 256, (6, 6, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(tmp_path / "images" / split / label / f"{i}.png")
     return "imagefolder:images"
 
 
@@ -81,13 +72,13 @@ def test_certify_prints_the_report_and_writes_it(images, capsys):
     capsys.readouterr()
     assert cli.main(["certify", folder]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("ResNet-D, m = 1 on 6x6 pixels")
+    assert out.startswith("ResNet-D, m = 1 on 6x7 pixels")
     assert cli.main(["bounds", folder]) == 0
     former = capsys.readouterr()
     assert former.out == out
     assert former.err == "forward-stability: warning: bounds is called certify now\n"
     report = storage.read_json(Path(folder) / "constants.json")
-    assert report["size"] == [6, 6]
+    assert report["size"] == [6, 7]
     assert [constants["name"] for constants in report["constants"]][-1] == "best"
     assert cli.main(["certify", folder, "--size", "9", "8"]) == 0
     assert "on 9x8 pixels" in capsys.readouterr().out
@@ -97,7 +88,7 @@ def test_certify_prints_the_report_and_writes_it(images, capsys):
 def test_data_says_what_is_there(images, capsys):
     assert cli.main(["data", images]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("imagefolder:images: 6 training and 6 test images of 6x6 pixels")
+    assert out.startswith("imagefolder:images: 10 training and 6 test images of 6x7 pixels")
 
 
 def test_options_are_the_fields_of_the_configuration_with_the_defaults_of_the_paper():
@@ -143,9 +134,9 @@ def test_an_empty_dataset_folder(images, capsys, tmp_path):
 
 
 def test_a_truncated_image(images, capsys, tmp_path):
-    victim = tmp_path / "images" / "test" / "b" / "1.png"
+    victim = tmp_path / "images" / "test" / "b" / "01.png"
     victim.write_bytes(victim.read_bytes()[:70])
-    fails(capsys, arguments(images), "images/test/b/1.png (70 bytes) cannot be read as an image")
+    fails(capsys, arguments(images), "images/test/b/01.png (70 bytes) cannot be read as an image")
     assert not (tmp_path / "results").exists()
 
 
@@ -172,7 +163,7 @@ def test_a_run_that_is_not_there(images, capsys):
 def test_other_data_than_it_was_trained_on(images, capsys, tmp_path):
     cli.main(arguments(images, "--out", "run"))
     capsys.readouterr()
-    Image.new("RGB", (6, 6)).save(tmp_path / "images" / "test" / "a" / "0.png")
+    Image.new("RGB", (7, 6)).save(tmp_path / "images" / "test" / "a" / "00.png")
     fails(capsys, ["evaluate", "run"], "is not the data that run was trained on")
 
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from builders import dense
 
 from forward_stability.errors import InputError
 from forward_stability.operators import (
@@ -26,12 +27,6 @@ CASES = [(size, n) for size in SIZES for n in (1, 3, 5) if n // 2 <= min(size)]
 
 def random(*shape: int) -> torch.Tensor:
     return torch.randn(*shape, dtype=torch.float64)
-
-
-def dense(f, *shape: int) -> torch.Tensor:
-    """The matrix of a linear map of features, column by column."""
-    basis = torch.eye(torch.Size(shape).numel(), dtype=torch.float64).reshape(-1, *shape)
-    return f(basis).flatten(1).T
 
 
 def test_vec_counts_as_definition_1():
@@ -150,6 +145,11 @@ def test_batch_norm_is_an_affine_map():
 def test_batch_norm_without_running_statistics_is_refused():
     with pytest.raises(InputError, match="running"):
         batch_norm_affine(torch.nn.BatchNorm2d(3, track_running_stats=False))
+    for name in ("running_mean", "running_var"):
+        bn = torch.nn.BatchNorm2d(3)
+        setattr(bn, name, None)
+        with pytest.raises(InputError, match="running"):
+            batch_norm_affine(bn)
 
 
 @pytest.mark.parametrize(
@@ -165,3 +165,22 @@ def test_batch_norm_without_running_statistics_is_refused():
 def test_bad_input_is_refused(call):
     with pytest.raises(InputError):
         call()
+
+
+def test_messages_say_the_sizes():
+    for call, message in (
+        (lambda: conv(random(1, 2, 4, 4), random(3, 2, 3, 5)), "n x n with n odd, got 3x5"),
+        (lambda: conv(random(1, 2, 4, 4), random(3, 4, 3, 3)), "takes 4 channels.* have 2"),
+        (lambda: periodic_pad(random(1, 2, 4, 3), 4), "cannot pad 4x3 pixels periodically by 4"),
+        (
+            lambda: conv_adjoint(random(1, 3, 4, 5), random(3, 2, 3, 3), (9, 9), 2),
+            r"\(5, 5\) pixels",
+        ),
+        (lambda: pad_channels(random(1, 3, 2, 2), 2), "cannot pad 3 channels to 2"),
+    ):
+        with pytest.raises(InputError, match=message):
+            call()
+    x = random(1, 2, 3, 4)
+    assert torch.equal(periodic_pad(x, 3)[..., 3:-3, 3:-3], x)
+    assert periodic_pad(x, 0) is x
+    assert periodic_fold(x, 0) is x

@@ -98,3 +98,12 @@ def test_a_step_that_is_not_positive_is_refused(tau):
 def test_a_force_of_another_shape_is_refused():
     with pytest.raises(InputError, match="force must keep the shape"):
         forward_backward_step(torch.ones(3, 2), lambda x: x[0], 1.0)
+
+
+def test_the_normal_cone_up_to_a_tolerance():
+    x = torch.tensor([[0.1, 1.0], [0.1, 1.0], [-0.1, 1.0], [0.11, 1.0], [-0.11, 1.0], [0.0, 1.0]])
+    xi = torch.tensor(
+        [[-9.0, 0.1], [0.1, 0.11], [-9.0, -0.1], [-9.0, 0.0], [0.0, 0.0], [0.11, 0.0]]
+    )
+    found = in_normal_cone(xi.double(), x.double(), tol=0.1 + 1e-7)
+    assert found.tolist() == [True, False, True, False, False, False]

@@ -11,6 +11,7 @@ from forward_stability.errors import InputError
 from forward_stability.layers import PeriodicConv2d
 from forward_stability.operators import conv_matrix
 from forward_stability.spectral import (
+    NormBall,
     conv_norm,
     conv_norm_bound,
     conv_singular_values,
@@ -158,6 +159,8 @@ def test_more_iterations_make_the_bound_sharper():
     exact = conv_norm(K, (8, 8))
     slack = [float((gram_bound(K, (8, 8), iterations=t) / exact - 1).max()) for t in (0, 2, 4, 6)]
     assert slack == sorted(slack, reverse=True)
+    assert torch.equal(gram_bound(K, (8, 8)), gram_bound(K, (8, 8), iterations=6))
+    assert not torch.equal(gram_bound(K, (8, 8)), gram_bound(K, (8, 8), iterations=7))
     assert slack[-1] < 1e-3
 
 
@@ -233,3 +236,92 @@ def test_bad_input_is_refused():
         norm_ball(PeriodicConv2d(2, 2), 0.0, (4, 4))
     with pytest.raises(InputError, match="weight"):
         norm_ball(torch.nn.BatchNorm2d(2), 1.0, (4, 4))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize(("n", "allowed"), [(1, 4 + 64 + 5), (3, 4 + 64 + 13 * 3)])
+def test_the_allowance_for_rounding_is_that_of_the_analysis(n, allowed, dtype):
+    """One tap 1 on one pixel: the norm is 1 and all steps are exact, so that it alone is left.
+
+    In units of eps: 4·(sides of the symbol) + 64 for the iteration, (n² + 4) n for the symbol.
+    """
+    K = torch.zeros(1, 1, n, n, dtype=dtype)
+    K[..., n // 2, n // 2] = 1
+    eps = torch.finfo(dtype).eps
+    for t in (0, 6):
+        excess = (float(gram_bound(K, (1, 1), iterations=t)) - 1) / eps
+        assert excess == pytest.approx(allowed, abs=2)
+    wide = torch.zeros(2, 3, 1, 1, dtype=dtype)
+    wide[0, 0] = 1
+    excess = (float(gram_bound(wide, (1, 1))) - 1) / eps
+    assert excess == pytest.approx(4 * 2 * 3 + 64 + 5, abs=2)
+
+
+def test_the_ball_leaves_room_for_the_rounding_of_its_result():
+    """One tap 8, scaled to 1: by 73 eps of the bound and 2 of the entries less."""
+    layer = norm_ball(PeriodicConv2d(1, 1, 1), 1.0, (1, 1))
+    with torch.no_grad():
+        layer.parametrizations.weight.original.fill_(8.0)
+    eps = torch.finfo(torch.float32).eps
+    assert (1 - float(layer.weight.detach())) / eps == pytest.approx(75, abs=2)
+    layer = norm_ball(PeriodicConv2d(1, 1, 3), 1.0, (1, 1))
+    with torch.no_grad():
+        original = layer.parametrizations.weight.original
+        original.zero_()[..., 1, 1] = 8.0
+    room = (1 - float(layer.weight.detach().sum())) / eps
+    assert room == pytest.approx(4 + 64 + 13 * 3 + 2 * 3, abs=2)
+    linear = norm_ball(torch.nn.Linear(1, 1), 1.0)
+    with torch.no_grad():
+        linear.parametrizations.weight.original.fill_(8.0)
+    assert (1 - float(linear.weight.detach())) / eps == pytest.approx(2, abs=1)
+
+
+def test_a_ball_says_what_it_is_and_takes_any_positive_radius():
+    assert repr(NormBall(0.5)) == "NormBall(radius=0.5, size=(1, 1), stride=1)"
+    layer = norm_ball(PeriodicConv2d(2, 2), 1e-6, (4, 6))
+    assert 0.99e-6 < float(conv_norm(layer.weight.detach(), (4, 6))) <= 1e-6
+    ball = norm_ball(PeriodicConv2d(2, 2), 1.0).parametrizations.weight[0]
+    assert (ball.size, ball.stride) == ((1, 1), 1)
+    with pytest.raises(InputError, match="weight"):
+        norm_ball(PeriodicConv2d(2, 2), 1.0, (0, 4))
+
+
+def test_the_symbol_against_its_formula():
+    """Every frequency and alias, for strides of their own along rows and columns."""
+    torch.manual_seed(8)
+    K, (h, w), (s, t) = random_filter(3, 2, 3, 3), (6, 8), (3, 2)
+    blocks = symbol(K, (h, w), (s, t))
+    assert blocks.shape == ((h // s) * (w // t // 2 + 1), 3, s * t * 2)
+    for k in range(h // s):
+        for m in range(w // t // 2 + 1):
+            columns = []
+            for x in range(s):
+                for y in range(t):
+                    row, column = (k + x * h / s) / h, (m + y * w / t) / w
+                    turns = [[a * row + b * column for b in (-1, 0, 1)] for a in (-1, 0, 1)]
+                    angles = -2j * torch.pi * torch.tensor(turns, dtype=torch.float64)
+                    phases = angles.exp() / (s * t) ** 0.5
+                    columns.append((K * phases).sum((-2, -1)))
+            expected = torch.cat(columns, 1)
+            found = blocks[k * (w // t // 2 + 1) + m]
+            torch.testing.assert_close(found, expected, rtol=0, atol=1e-14)
+
+
+def test_where_matrices_may_be_rounded_the_bound_is_computed_in_float64():
+    K = torch.randn(4, 4, 3, 3)
+    before = torch.get_float32_matmul_precision()
+    assert gram_bound(K, (4, 4)).dtype == torch.float32
+    try:
+        torch.set_float32_matmul_precision("high")
+        assert gram_bound(K, (4, 4)).dtype == torch.float64
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_the_bound_of_the_norm_is_marked_exact_only_where_it_is():
+    K = random_filter(2, 2, 3, 3)
+    for size, exact in (((4, 6), True), ((4, 5), False), ((5, 4), False), ((5, 5), False)):
+        bound, found = conv_norm_bound(K, size, 2)
+        assert found is exact
+        strides = tuple(2 if n % 2 == 0 else 1 for n in size)
+        assert bound == conv_norm(K, size, strides)

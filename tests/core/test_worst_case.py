@@ -1,11 +1,13 @@
 """The hunt for the largest ratio: right hypotheses, right ratios, and enough power to refute."""
 
+import itertools
 import math
 
 import pytest
 import torch
+from scipy import stats
 
-from forward_stability import growth
+from forward_stability import growth, worst_case
 from forward_stability.errors import InputError
 from forward_stability.flow import ResNetDFlow
 from forward_stability.worst_case import (
@@ -124,3 +126,62 @@ def test_unusable_input_is_named():
         ratio(7, random_instance(7, 4, 2, generator()), 5)
     with pytest.raises(InputError, match="steps must be at least 8"):
         ratio(13, random_instance(13, 4, 2, generator(), norm=4.0), 4)
+
+
+def test_where_nothing_is_left_equal_entries_take_the_place():
+    zero, x = torch.zeros(1, 1, 3, 3).double(), torch.zeros(1, 3).double()
+    inside = project(10, Instance(zero, zero - 1, zero[..., 0], zero[..., 0], x - 1, x - 1), 1.5)
+    third = torch.full((1, 1, 3, 3), 0.5, dtype=torch.float64)
+    assert torch.equal(inside.A1, third)
+    assert torch.equal(inside.A2, third)
+    torch.testing.assert_close(inside.x0, x + 3**-0.5, rtol=1e-15, atol=0)
+    assert torch.equal(inside.y0, x)
+
+
+def test_random_instances_lie_on_the_hypotheses_or_within():
+    for equation in EQUATIONS:
+        found = random_instance(equation, 300, 2, generator(5), pieces=3)
+        shapes = [(3, 300, 2, 2)] * 2 + [(3, 300, 2)] * 2 + [(300, 2)] * 2
+        assert [tuple(w.shape) for w in found] == shapes
+        for A in found[:2]:
+            norms = torch.linalg.matrix_norm(A, ord=2)
+            torch.testing.assert_close(norms, torch.ones(3, 300).double(), rtol=1e-12, atol=0)
+        free = random_instance(equation, 300, 2, generator(5), norm=None)
+        sizes = torch.linalg.matrix_norm(free.A1, ord=2)
+        assert stats.kstest(sizes.flatten().numpy() / 2, "uniform").pvalue > 1e-3
+        assert torch.equal(found.x0.norm(dim=-1) > 0.999, torch.ones(300).bool())
+        one = found.take(7)
+        assert torch.equal(one.A1, found.A1[:, 7])
+        assert torch.equal(one.y0, found.y0[7])
+
+
+def test_pieces_of_a_network_are_equally_long():
+    found = random_instance(7, 2, 2, generator(6), pieces=4)
+    assert build(7, found).breakpoints == (0.25, 0.5, 0.75)
+    assert ratio(7, found, 4).shape == (2,)
+
+
+def test_steps_of_the_search_fall_from_the_rate_to_a_hundredth(monkeypatch):
+    """Adam moves an entry by the rate at first; biases are not projected, so that they show it."""
+    seen, original = [], worst_case.ratio
+
+    def recorded(equation, instance, steps):
+        seen.append(([w.detach().clone() for w in instance], steps))
+        return original(equation, instance, steps)
+
+    monkeypatch.setattr(worst_case, "ratio", recorded)
+    search(7, 2, 6, 2, seed=0)
+    moves = [(b[0][3] - a[0][3]).abs().max().item() for a, b in itertools.pairwise(seen)]
+    assert moves[0] == pytest.approx(0.05, rel=1e-5)
+    assert 0.001 < moves[1] < 0.006  # 0.05 · 0.01^(1/2), the direction may have turned
+    assert [steps for _, steps in seen] == [32] * 3
+    assert len(search(7, 2, 6, 1, seed=0, pieces=3, steps=3)[0].A1) == 3
+
+
+def test_a_step_is_as_long_as_the_bounds_of_resnet_s_allow():
+    """τ‖A‖² ≤ 2: with ‖A‖ = 2 at least two layers, in one piece."""
+    found = random_instance(13, 4, 2, generator(), pieces=1, norm=2.0)
+    assert ratio(13, found._replace(A1=found.A1 * (1 - 1e-12)), 2).shape == (4,)
+    with pytest.raises(InputError, match="steps must be at least 2"):
+        ratio(13, found, 1)
+    assert ratio(10, random_instance(10, 4, 2, generator(), pieces=1, norm=2.0), 1).shape == (4,)

@@ -1,36 +1,25 @@
-"""Data sets, their errors, augmentation and the corruptions of Eq. 28."""
+"""Data sets in memory, their errors and augmentation."""
 
-import gzip
-import hashlib
-import http.server
-import io
-import pickle
 import shutil
-import struct
-import tarfile
-import threading
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from builders import write_pictures
 from PIL import Image
-from scipy import stats
 from sklearn.datasets import load_digits
 
 from forward_stability.errors import InputError
-from forward_stability.experiments import data, noise
-from forward_stability.experiments.download import SETS
+from forward_stability.experiments import data
 
-RANDOM = np.random.default_rng(0)
 # Of the digits: the same on every machine.
 FINGERPRINT = "6a62f60203ffdff01268c771a6f03af8615884b0376a4ae4a6fc0637072b4358"
 
 
 @pytest.fixture(autouse=True)
-def root(tmp_path, monkeypatch):
-    monkeypatch.setenv("FORWARD_STABILITY_DATA", str(tmp_path / "root"))
-    return tmp_path / "root"
+def _data_root(root):
+    """Nothing is read from or written to the folder of the user."""
 
 
 def test_digits_are_sklearns_enlarged_three_times_with_a_margin():
@@ -61,45 +50,35 @@ def test_mean_is_that_of_numpy():
     assert digits.mean.item() == pytest.approx(expected, rel=1e-7)  # one rounding to float32
 
 
-def folder(path, *, classes=("cat", "dog"), n=3, size=(8, 6)):
-    for split in ("train", "test"):
-        for name in classes:
-            (path / split / name).mkdir(parents=True)
-            for i in range(n):
-                pixels = RANDOM.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(path / split / name / f"{i}.png")
-    return f"imagefolder:{path}"
-
-
 def test_imagefolder_reads_every_pixel_and_caches(tmp_path, root, monkeypatch):
-    name = folder(tmp_path / "pets")
+    name = write_pictures(tmp_path / "pets", {"cat": 0, "dog": 0}, (3, 3), (6, 8))
     first = data.load_dataset(name, progress=False)
     assert first.train_images.shape == (6, 3, 6, 8)
     assert first.classes == ("cat", "dog")
     assert first.train_labels.tolist() == [0, 0, 0, 1, 1, 1]
-    with Image.open(tmp_path / "pets" / "train" / "dog" / "1.png") as image:
+    with Image.open(tmp_path / "pets" / "train" / "dog" / "01.png") as image:
         expected = torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1)
     assert torch.equal(first.train_images[4], expected)
 
     with monkeypatch.context() as patch:
         patch.setattr(data, "_read_images", None)  # the second time nothing is read
         assert data.load_dataset(name).fingerprint == first.fingerprint
-    Image.new("RGB", (8, 6)).save(tmp_path / "pets" / "test" / "cat" / "0.png")
+    Image.new("RGB", (8, 6)).save(tmp_path / "pets" / "test" / "cat" / "00.png")
     assert data.load_dataset(name, progress=False).fingerprint != first.fingerprint
 
 
 def test_a_truncated_image_is_named(tmp_path):
-    name = folder(tmp_path / "pets")
-    victim = tmp_path / "pets" / "train" / "dog" / "2.png"
+    name = write_pictures(tmp_path / "pets", {"cat": 0, "dog": 0}, (3, 3), (6, 8))
+    victim = tmp_path / "pets" / "train" / "dog" / "02.png"
     victim.write_bytes(victim.read_bytes()[:90])
-    with pytest.raises(InputError, match=r"2\.png \(90 bytes\) cannot be read as an image"):
+    with pytest.raises(InputError, match=r"02\.png \(90 bytes\) cannot be read as an image"):
         data.load_dataset(name, progress=False)
 
 
 def test_images_of_two_sizes_are_refused(tmp_path):
-    name = folder(tmp_path / "pets")
-    Image.new("RGB", (9, 6)).save(tmp_path / "pets" / "train" / "dog" / "2.png")
-    with pytest.raises(InputError, match=r"2\.png has 9x6 pixels, the images before it 8x6"):
+    name = write_pictures(tmp_path / "pets", {"cat": 0, "dog": 0}, (3, 3), (6, 8))
+    Image.new("RGB", (9, 6)).save(tmp_path / "pets" / "train" / "dog" / "02.png")
+    with pytest.raises(InputError, match=r"02\.png has 9x6 pixels, the images before it 8x6"):
         data.load_dataset(name, progress=False)
 
 
@@ -113,7 +92,7 @@ def test_an_empty_folder_is_refused(tmp_path, make):
 
 
 def test_different_classes_are_refused(tmp_path):
-    name = folder(tmp_path / "pets")
+    name = write_pictures(tmp_path / "pets", {"cat": 0, "dog": 0}, (3, 3), (6, 8))
     (tmp_path / "pets" / "test" / "dog").rename(tmp_path / "pets" / "test" / "horse")
     with pytest.raises(InputError, match="different classes"):
         data.load_dataset(name)
@@ -124,152 +103,8 @@ def test_an_unknown_name_is_refused():
         data.load_dataset("cifar")
 
 
-def idx(array):
-    """An array as a gzipped IDX file, the format of MNIST."""
-    header = struct.pack(">BBBB", 0, 0, 8, array.ndim) + struct.pack(
-        f">{array.ndim}I", *array.shape
-    )
-    return gzip.compress(header + array.tobytes(), mtime=0)
-
-
-def mnist_archives():
-    arrays = {}
-    for split, n in (("train", 20), ("t10k", 10)):
-        arrays[f"{split}-images-idx3-ubyte.gz"] = RANDOM.integers(0, 256, (n, 28, 28), np.uint8)
-        arrays[f"{split}-labels-idx1-ubyte.gz"] = RANDOM.integers(0, 10, n, np.uint8)
-    return arrays, {name: idx(array) for name, array in arrays.items()}
-
-
-@pytest.fixture
-def host():
-    """A local host of files that understands Range, and breaks off where it is told to."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            content = self.server.files.get(self.path.lstrip("/"))
-            if content is None:
-                return self.send_error(404)
-            ranged = self.headers.get("Range")
-            start = int(ranged.removeprefix("bytes=").rstrip("-")) if ranged else 0
-            if start >= len(content):
-                return self.send_error(416)
-            self.server.requests.append((self.path, start))
-            self.send_response(206 if ranged else 200)
-            self.send_header("Content-Length", str(len(content) - start))
-            self.end_headers()
-            self.wfile.write(content[start : start + self.server.limit])
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.files, server.requests, server.limit = {}, [], 1 << 30
-    server.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
-def test_mnist_comes_through_torchvision(name, host, monkeypatch):
-    arrays, host.files = mnist_archives()
-    sums = [(file, hashlib.md5(content).hexdigest()) for file, content in host.files.items()]
-    monkeypatch.setattr(SETS[name].dataset, "resources", sums)
-    with pytest.raises(InputError, match=f"{name} is not here .* run `forward-stability data"):
-        data.load_dataset(name)
-    found = data.load_dataset(name, download=True, mirror=host.url, progress=False)
-    assert torch.equal(
-        found.train_images[:, 0], torch.from_numpy(arrays["train-images-idx3-ubyte.gz"])
-    )
-    assert found.test_labels.tolist() == arrays["t10k-labels-idx1-ubyte.gz"].tolist()
-    assert len(found.classes) == 10
-    requests = len(host.requests)
-    assert data.load_dataset(name).fingerprint == found.fingerprint
-    assert len(host.requests) == requests == 4
-
-
-def test_mnist_that_is_already_unpacked_is_used(root):
-    arrays, files = mnist_archives()
-    raw = root / "torchvision" / "FashionMNIST" / "raw"
-    raw.mkdir(parents=True)
-    for file, content in files.items():
-        (raw / file.removesuffix(".gz")).write_bytes(gzip.decompress(content))
-    found = data.load_dataset("fashion-mnist")
-    pixels = torch.from_numpy(arrays["t10k-images-idx3-ubyte.gz"])
-    assert torch.equal(found.test_images[:, 0], pixels)
-
-    (root / "fashion-mnist.safetensors").unlink()
-    images = raw / "train-images-idx3-ubyte"
-    images.write_bytes(images.read_bytes()[:-1])
-    with pytest.raises(InputError, match=r"FashionMNIST/raw is damaged: delete the folder and run"):
-        data.load_dataset("fashion-mnist")
-
-
-def cifar_archive(cls, monkeypatch):
-    """A small archive of CIFAR's layout, with its checksums put into the torchvision class."""
-    fine = cls.__name__ == "CIFAR100"
-    label = "fine_labels" if fine else "labels"
-    pixels, labels, files = [], [], {}
-    for file, _ in cls.train_list + cls.test_list:
-        pixels.append(RANDOM.integers(0, 256, (2, 3072), np.uint8))
-        labels.append([int(x) for x in RANDOM.integers(0, 10, 2)])
-        files[file] = pickle.dumps({"data": pixels[-1], label: labels[-1]}, protocol=2)
-    key = cls.meta["key"]
-    files[cls.meta["filename"]] = pickle.dumps({key: [f"c{i}" for i in range(10)]}, protocol=2)
-    md5 = {file: hashlib.md5(content).hexdigest() for file, content in files.items()}
-    monkeypatch.setattr(cls, "train_list", [[f, md5[f]] for f, _ in cls.train_list])
-    monkeypatch.setattr(cls, "test_list", [[f, md5[f]] for f, _ in cls.test_list])
-    monkeypatch.setattr(cls, "meta", cls.meta | {"md5": md5[cls.meta["filename"]]})
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        for file, content in files.items():
-            member = tarfile.TarInfo(f"{cls.base_folder}/{file}")
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    monkeypatch.setattr(cls, "tgz_md5", hashlib.md5(buffer.getvalue()).hexdigest())
-    return buffer.getvalue(), np.concatenate(pixels), [x for part in labels for x in part]
-
-
-@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
-def test_cifar_comes_through_torchvision_and_a_broken_download_goes_on(
-    name, host, root, monkeypatch
-):
-    cls = SETS[name].dataset
-    content, pixels, labels = cifar_archive(cls, monkeypatch)
-    host.files, host.limit = {cls.filename: content}, 1000
-    with pytest.raises(InputError, match=r"damaged|broke off"):
-        data.load_dataset(name, download=True, mirror=host.url, progress=False)
-    host.limit = 1 << 30
-    found = data.load_dataset(name, download=True, mirror=host.url, progress=False)
-    assert [start for _, start in host.requests] == [0, 1000]
-    images = torch.cat([found.train_images, found.test_images])
-    assert torch.equal(images, torch.from_numpy(pixels).view(-1, 3, 32, 32))
-    assert torch.cat([found.train_labels, found.test_labels]).tolist() == labels
-    assert found.classes[3] == "c3"
-    assert found.flips
-
-
-def test_a_damaged_archive_is_named_with_both_checksums(root):
-    path = root / "torchvision" / "cifar-10-python.tar.gz"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"half")
-    found = hashlib.md5(b"half").hexdigest()
-    expected = "c58f30108f718f92721af3b95e74349a"
-    message = (
-        rf"tar\.gz \(4 bytes\) is damaged: MD5 {found}, expected {expected}: delete it and run"
-    )
-    with pytest.raises(InputError, match=message):
-        data.load_dataset("cifar10")
-
-
-def test_a_host_without_the_file_is_an_error_with_a_way_out(host):
-    with pytest.raises(InputError, match=r"cannot download .* 404.*try --mirror"):
-        data.load_dataset("cifar10", download=True, mirror=host.url, progress=False)
-
-
 def test_a_relative_folder_may_lie_in_the_data_root(root, tmp_path):
-    folder(tmp_path / "other")
+    write_pictures(tmp_path / "other", {"cat": 0, "dog": 0})
     shutil.copytree(tmp_path / "other", root / "pets")
     inside = data.load_dataset("imagefolder:pets", progress=False)
     outside = data.load_dataset(f"imagefolder:{tmp_path / 'other'}", progress=False)
@@ -278,7 +113,7 @@ def test_a_relative_folder_may_lie_in_the_data_root(root, tmp_path):
 
 
 def test_an_altered_cache_is_refused(tmp_path, root):
-    name = folder(tmp_path / "pets")
+    name = write_pictures(tmp_path / "pets", {"cat": 0, "dog": 0}, (3, 3), (6, 8))
     data.load_dataset(name, progress=False)
     (cache,) = root.glob("imagefolder-*.safetensors")
     content = bytearray(cache.read_bytes())
@@ -302,36 +137,49 @@ def test_augmentation_is_crop_and_flip_of_a_plain_loop():
 
 
 def test_the_border_is_the_mean_of_photographs_and_black_around_drawings(tmp_path, root):
-    photographs = data.load_dataset(folder(tmp_path / "pets"), progress=False)
+    photographs = data.load_dataset(
+        write_pictures(tmp_path / "pets", {"cat": 0, "dog": 0}), progress=False
+    )
     assert torch.equal(photographs.border, photographs.mean)
     assert (photographs.mean > 0).all()
     digits = data.load_dataset("digits")
     assert torch.equal(digits.border, torch.zeros(1, 1, 1))
 
 
-def test_unstructured_noise_is_normal_and_seeded():
-    images = torch.full((4, 3, 64, 64), 0.5)
-    drawn = lambda seed, sigma: (  # noqa: E731
-        noise.unstructured_noise(images, sigma, torch.Generator().manual_seed(seed)) - images
-    )
-    assert torch.equal(drawn(0, 0.05), drawn(0, 0.05))
-    assert not torch.equal(drawn(0, 0.05), drawn(1, 0.05))
-    assert stats.kstest((drawn(0, 0.05) / 0.05).flatten().numpy(), "norm").pvalue > 1e-3
-    assert torch.equal(drawn(0, 0.0), torch.zeros_like(images))
+def test_a_folder_here_goes_before_one_in_the_data_root(root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_pictures(root / "pets", {"cat": 0})
+    inside = data.load_dataset("imagefolder:pets", progress=False)
+    write_pictures(tmp_path / "pets", {"cat": 90})
+    here = data.load_dataset("imagefolder:pets", progress=False)
+    assert int(here.train_images.min()) >= 90 > int(inside.train_images.min())
 
 
-def test_structured_noise_adds_a_multiple_of_one_image():
-    images = torch.rand(5, 3, 4, 4)
-    x0 = torch.rand(3, 4, 4)
-    found = noise.structured_noise(images, x0, 0.25)
-    assert all(torch.equal(a, b + 0.25 * x0) for a, b in zip(found, images, strict=True))
+def test_images_are_scaled_to_one():
+    images = torch.tensor([0, 51, 255], dtype=torch.uint8)
+    assert data.scale(images).tolist() == pytest.approx([0, 0.2, 1], rel=1e-7)
+    assert data.scale(images).dtype == torch.float32
 
 
-def test_impossible_noise_is_refused():
-    images = torch.rand(1, 3, 4, 4)
-    with pytest.raises(InputError, match="sigma must be at least 0"):
-        noise.unstructured_noise(images, -0.1, torch.Generator())
-    with pytest.raises(InputError, match="epsilon must be at least 0"):
-        noise.structured_noise(images, images[0], float("nan"))
-    with pytest.raises(InputError, match="x0 must have the shape"):
-        noise.structured_noise(images, images, 0.1)
+def test_the_folder_for_data(monkeypatch, tmp_path):
+    assert data.data_root() == tmp_path / "root"
+    monkeypatch.setenv("FORWARD_STABILITY_DATA", "")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert data.data_root() == tmp_path / ".cache" / "forward-stability"
+
+
+@pytest.mark.parametrize(("black", "drawn"), [(2, False), (3, True), (4, True)])
+def test_images_of_which_more_than_half_of_the_corners_are_black_are_drawn_on_black(black, drawn):
+    images = torch.full((1, 1, 3, 4), 9, dtype=torch.uint8)
+    for corner in ((0, 0), (0, 3), (2, 0), (2, 3))[:black]:
+        images[0, 0, *corner] = 0
+    labels = torch.zeros(1).long()
+    found = data.Dataset("x", ("a",), images, labels, images, labels, True, "")
+    assert (float(found.border) == 0) == drawn
+
+
+def test_errors_say_sizes_and_what_is_missing(tmp_path):
+    name = write_pictures(tmp_path / "pets", {"cat": 0})
+    shutil.rmtree(tmp_path / "pets" / "test")
+    with pytest.raises(InputError, match=r"pets/test is missing: put images in .*test/CLASS/"):
+        data.load_dataset(name)

@@ -5,62 +5,25 @@ import json
 import shutil
 from dataclasses import asdict, replace
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
+from builders import write_pictures
 
 from forward_stability import cli
-from forward_stability.book import paper, tables
-from forward_stability.book.table import Table
 from forward_stability.errors import InputError
 from forward_stability.experiments import ledger, training
 from forward_stability.experiments.config import Config
-from forward_stability.experiments.ledger import FILENAME, Row
-from forward_stability.experiments.provenance import results_root
+from forward_stability.experiments.ledger import FILENAME
 from forward_stability.experiments.runs import Run
-from forward_stability.models import Network
 
 CONFIG = Config(variant="D", blocks=1, width=2, steps=6, batch_size=4, evaluate_every=2)
-
-ROW = Row(
-    name="cifar10-D-m3-seed0",
-    variant="D",
-    blocks=3,
-    dataset="cifar10",
-    fingerprint="0" * 12,
-    seed=0,
-    steps=93_500,
-    precision="float32",
-    changes="",
-    parameters=222_970,
-    final_accuracy=0.88,
-    average_accuracy=0.8881,
-    evaluations=10,
-    seconds=1000.0,
-    device="cuda",
-    hardware="GPU",
-    torch="2",
-    commit="c",
-    command="",
-)
-SHORT = replace(
-    ROW, name="short", steps=5_865, changes="steps=5865 evaluate_every=391", average_accuracy=0.8
-)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A folder of two runs on ten images, and the runs."""
     folder = tmp_path_factory.mktemp("ledger")
-    random = np.random.default_rng(0)
-    for split in ("train", "test"):
-        for label in ("a", "b"):
-            (folder / "images" / split / label).mkdir(parents=True)
-            for i in range(5):
-                pixels = random.integers(0, 256, (6, 6, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(folder / "images" / split / label / f"{i}.png")
-    config = replace(CONFIG, dataset=f"imagefolder:{folder / 'images'}")
+    config = replace(CONFIG, dataset=write_pictures(folder / "images", {"a": 0, "b": 0}))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FORWARD_STABILITY_DATA", str(folder / "root"))
         for seed in (0, 1):
@@ -200,164 +163,22 @@ def test_a_short_training_is_averaged_over_the_same_share_and_at_least_its_end()
 
 
 @pytest.mark.parametrize(
-    ("row", "expected"),
+    ("config", "expected"),
     [
-        (ROW, "reproduced"),
-        (replace(ROW, average_accuracy=0.8731), "reproduced"),  # 1.5 points below
-        (replace(ROW, average_accuracy=0.8730), "not reproduced"),
-        (replace(ROW, average_accuracy=0.9032), "not reproduced"),
-        (replace(ROW, final_accuracy=0.5), "reproduced"),  # the average counts
-        (SHORT, "shortened run: 5,865 steps"),
-        (replace(SHORT, average_accuracy=0.8881), "shortened run: 5,865 steps"),
+        (Config(), "--variant D --blocks 3 --dataset digits --seed 0"),
         (
-            replace(ROW, precision="bfloat16", changes="precision=bfloat16"),
-            "no verdict: precision=bfloat16",
+            Config("S", 6, dataset="imagefolder:/home/a", seed=2, steps=935),
+            "--variant S --blocks 6 --dataset imagefolder:DIR --seed 2 --steps 935",
         ),
     ],
 )
-def test_verdicts(row, expected):
-    assert tables.verdict([row], 88.81) == expected
+def test_the_command_of_a_configuration(config, expected):
+    assert ledger.command(config.resolved(50_000)) == f"forward-stability train {expected}"
 
 
-def first_row(rows):
-    return tables.table_3(rows).rows[0]
-
-
-def test_several_seeds_give_mean_and_standard_deviation():
-    rows = [replace(ROW, seed=s, average_accuracy=a) for s, a in enumerate((0.87, 0.88, 0.90))]
-    expected = np.array([87.0, 88.0, 90.0])
-    ours = f"{expected.mean():.2f} ± {expected.std(ddof=1):.2f}\n3 seeds"
-    assert first_row(rows) == ("3", "88.81", ours, "reproduced\nGPU, float32, CIFAR-10")
-
-
-def test_a_shortened_run_is_never_mixed_with_one_of_the_full_protocol():
-    assert first_row([SHORT])[2:] == (
-        "80.00\n1 seed",
-        "shortened run: 5,865 steps\nGPU, float32, CIFAR-10",
-    )
-    for rows in ([SHORT, ROW], [ROW, SHORT]):
-        assert first_row(rows) == first_row([ROW])
-        assert first_row(rows)[2] == "88.81\n1 seed"
-
-
-def test_runs_of_other_kinds_are_not_shown():
-    for other in (
-        replace(ROW, dataset="digits"),
-        replace(ROW, changes="momentum=0.0"),
-        replace(ROW, changes="width=8"),
-        replace(SHORT, changes="steps=5865 decay_every=4000"),
-    ):
-        assert first_row([other])[2:] == ("–", "not run")
-        assert first_row([other, ROW])[2] == "88.81\n1 seed"
-
-
-def test_the_data_set_itself_goes_before_its_re_encoding():
-    jpeg = replace(ROW, dataset="cifar10-jpeg", average_accuracy=0.5)
-    assert first_row([jpeg])[3] == "not reproduced\nGPU, float32, CIFAR-10, JPEG re-encoding"
-    assert first_row([jpeg, ROW]) == first_row([ROW])
-
-
-def test_a_seed_is_not_counted_twice():
-    with pytest.raises(InputError, match="cifar10-D-m3-seed0 and copy are one experiment"):
-        tables.table_3([ROW, replace(ROW, name="copy")])
-
-
-def test_tables_without_runs_say_so():
-    for table, count in ((tables.table_3([]), 16), (tables.table_5([]), 4)):
-        assert [row[2:] for row in table.rows] == [("–", "not run")] * count
-
-
-def test_table_2_counts_and_finds_the_erratum():
-    table = tables.table_2()
-    not_reproduced = [row for row in table.rows if row[3] != "reproduced"]
-    assert [row[2] for row in not_reproduced] == ["1,095,898\npaper: 1.100M"]
-    # Counted by hand: filters, batch normalisations that have γ and β, the classifier.
-    filters = 9 * (3 * 16 + 3 * 2 * 16**2 + 16 * 32 + 2 * 2 * 32**2 + 32 * 64 + 2 * 2 * 64**2)
-    norms = 2 * (16 + 3 * 16 + 32 + 2 * 32 + 64 + 2 * 64)
-    assert table.rows[0][2].startswith(f"{filters + norms + 64 * 10 + 10:,}\n")
-
-
-def test_the_page_shows_each_cell_and_escapes_it():
-    table = Table("T", ("a", "b"), {"S": [("1 < 2", "first\nsecond & last")]}, "note")
-    page = table._repr_html_()
-    for part in (
-        "<caption>T</caption>",
-        '<th scope="col">a</th>',
-        '<th scope="rowgroup" colspan="2">S</th>',
-        "<td>1 &lt; 2</td>",
-        "<td>first<br><small>second &amp; last</small></td>",
-        '<p class="note">note</p>',
-    ):
-        assert part in page
-    assert repr(table) == "T\na | b\nS\n1 < 2 | first; second & last\nnote"
-
-
-def test_operations_are_those_of_convolutions_and_classifier():
-    """Multiplications and additions of every filter at every place that it is applied to."""
-    widths, sizes = (16, 32, 64), (32, 16, 8)
-    count = 3 * 16 * 9 * 32**2 + 64 * 10
-    for stage, (d, size) in enumerate(zip(widths, sizes, strict=True)):
-        count += 2 * (3 - (stage > 0)) * d * d * 9 * size**2
-        count += (d // 2) * d * 9 * size**2 if stage else 0
-    assert tables.operations("D", 3) == tables.operations("S", 3) == 3 * 128 * 2 * count
-
-
-def test_what_is_missing_and_its_price():
-    table = tables.missing([SHORT])
-    assert len(table.rows) == 20 + 1
-    cost = 93_500 * tables.operations("D", 3)
-    hours = SHORT.seconds * 93_500 / 5_865 / 3600  # at the speed of the short run
-    assert table.rows[0] == ("3", f"{cost / 1e15:,.1f}", f"{hours:,.1f}")
-    assert "GPU in float32" in table.note
-    assert len(tables.missing([ROW]).rows) == 19 + 1
-    assert tables.missing([]).rows[0][2] == "–"
-
-
-def test_figure_7_draws_the_histories(runs):
-    rows = [replace(ROW, name="seed0", steps=6)]
-    figure, alt = tables.figure_7(rows, runs)
-    curve = figure.axes[0].get_lines()[1]
-    history = Run(runs / "seed0").history
-    np.testing.assert_allclose(curve.get_xdata(), [1 / 3, 2 / 3, 1])
-    np.testing.assert_allclose(curve.get_ydata(), [100 * e["test_accuracy"] for e in history])
-    assert "ResNet-D, m = 3: 88.81 %, paper 88.81 %" in alt
-    assert "ResNet-S, m = 12: not run, paper 89.09 %" in alt
-
-
-def test_other_results_name_command_commit_and_hardware(tmp_path):
-    content = {
-        "command": "python studies/speed.py",
-        "environment": {"hardware": "CPU", "commit": "0123456789abcdef"},
-    }
-    (tmp_path / "speed.json").write_text(json.dumps(content))
-    assert tables.other_results(tmp_path).rows == [
-        ("speed.json\npython studies/speed.py", "CPU\ncommit 0123456789ab")
-    ]
-    (tmp_path / "speed.json").write_text("[]")
-    with pytest.raises(InputError, match=r"speed\.json does not say its command"):
-        tables.other_results(tmp_path)
-
-
-def test_commands_of_other_results_are_there():
-    for row in tables.other_results().rows:
-        program, *words = row[0].split()[1:]
-        if program == "python":
-            assert (results_root().parent / words[0]).is_file(), words[0]
-        else:
-            assert program == "forward-stability"
-            cli.build_parser(words[0]).parse_args(words)
-
-
-def test_the_numbers_of_the_paper_are_complete():
-    """Table 3 has four depths a column; depths are those that its text gives, 6m and 3m + 2."""
-    assert {len(column) for column in paper.ACCURACY.values()} == {4}
-    for variant, depths in paper.DEPTHS.items():
-        assert depths.keys() == paper.PARAMETERS[variant].keys()
-        for m, depth in depths.items():
-            assert depth == {"D": 6 * m, "S": 3 * m + 2, "original": 6 * m + 2}[variant]
-            assert depth == Network(variant, m, width=1).depth
-
-
-def test_the_margin_is_wider_than_the_gain_that_the_page_names():
-    column = paper.ACCURACY["S", "cifar10"]
-    assert column[12] - column[3] < tables.MARGIN
+def test_evaluations_at_the_edge_of_the_window():
+    """The last 5,000 steps: 88,500 is before them, 88,501 among them."""
+    entries = ((88_500, 0.2), (88_501, 0.4), (93_500, 0.6))
+    history = [{"step": step, "test_accuracy": accuracy} for step, accuracy in entries]
+    assert ledger.average_accuracy(history, 93_500) == (0.5, 2)
+    assert ledger.average_accuracy([{"step": 20, "test_accuracy": 0.5}], 20) == (0.5, 1)

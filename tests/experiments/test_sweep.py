@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from filelock import FileLock
+from filelock import BaseFileLock, FileLock
 
 from forward_stability import cli
 from forward_stability.experiments import ledger, sweep
@@ -190,39 +190,53 @@ def test_a_worker_whose_disk_is_another_one_is_noticed(plan, monkeypatch):
     assert all("its worker does not see this folder" in str(f) for f in outcomes.values())
 
 
-def test_who_is_given_a_run_that_another_still_trains_waits_and_trains_nothing(plan):
+def test_who_is_given_a_run_that_another_still_trains_waits_and_trains_nothing(plan, monkeypatch):
     """The other, a worker given up while alive, holds the lock until it has trained the run."""
     (config, *_) = sweep.read_sweep(plan()).runs.values()
-    folder, outcome = Path("out").resolve() / config.name, []
-    (folder.parent / ".locks").mkdir(parents=True)
+    folder, waiting, outcome = Path("out").resolve() / config.name, threading.Event(), []
+
+    class Watched(FileLock):  # type: ignore[misc]
+        def _acquire(self):
+            super()._acquire()
+            if not self.is_locked:
+                waiting.set()
+
+    monkeypatch.setattr(sweep, "FileLock", Watched)
     second = threading.Thread(
         target=lambda: outcome.append(sweep.train_alone(config, folder, "cpu", 1))
     )
-    with FileLock(folder.parent / ".locks" / folder.name):
+    with locked(folder):
         second.start()
+        assert waiting.wait(60)
         run = train(config, folder, device="cpu")
         before = {p: p.stat().st_mtime_ns for p in folder.iterdir()}
-        second.join(timeout=0.5)
-        assert second.is_alive()
-    second.join(timeout=60)
+        assert outcome == []
+    second.join(60)
     assert outcome == [None]
     assert {p: p.stat().st_mtime_ns for p in run.folder.iterdir()} == before
+
+
+def locked(folder: Path) -> BaseFileLock:
+    """The lock of a run folder, to be held by the test."""
+    locks = folder.resolve().parent / ".locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    return FileLock(locks / folder.name)
 
 
 def test_a_killed_process_leaves_no_lock(plan):
     (config, *_) = sweep.read_sweep(plan()).runs.values()
     folder = Path("out").resolve() / config.name
-    lock = folder.parent / ".locks" / folder.name
-    lock.parent.mkdir(parents=True)
+    lock = locked(folder)
     code = (
-        f"import filelock, time; lock = filelock.FileLock({str(lock)!r}); lock.acquire(); "
-        "print('locked', flush=True); time.sleep(20)"
+        f"import filelock, sys; lock = filelock.FileLock({lock.lock_file!r}); lock.acquire(); "
+        "print('locked', flush=True); sys.stdin.read()"
     )
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"locked\n"
         with pytest.raises(TimeoutError):
-            FileLock(lock).acquire(timeout=0)
+            lock.acquire(timeout=0)
         process.kill()
     assert sweep.train_alone(config, folder, "cpu", 1) is None
 
@@ -249,31 +263,44 @@ def check_each_once(outcomes, whole):
     }  # fmt: skip
 
 
-def unfinished(whole):
-    return [
-        name for name, config in whole.runs.items() if not sweep.is_done(whole.out / name, config)
-    ]
+@pytest.fixture
+def interrupted(plan):
+    """A sweep of eight runs, and the outcomes of it when something is killed at the first one.
+
+    Until the kill the test holds the lock of the first run, so that its worker cannot end before.
+    """
+
+    def run(jobs, kill, *scheduler):
+        whole = sweep.read_sweep(plan(jobs=jobs, seed=range(4)))
+        first, outcomes = whole.out / next(iter(whole.runs)), []
+        with locked(first) as lock:
+            for outcome in sweep.run_sweep(whole, *scheduler):
+                if not outcomes:
+                    kill()
+                    assert not first.exists()  # what is lost is unfinished
+                    lock.release()
+                outcomes.append(outcome)
+        return whole, outcomes
+
+    return run
 
 
-def test_eight_runs_through_joblib_with_a_killed_process(plan):
-    whole = sweep.read_sweep(plan(jobs=2, seed=range(4), steps=40))
-    outcomes = []
-    for outcome in sweep.run_sweep(whole):
-        if not outcomes:
-            children = psutil.Process().children()
-            workers = [child for child in children if "popen_loky_posix" in str(child.cmdline())]
-            assert len(workers) == 2
-            workers[0].kill()
-            assert len(unfinished(whole)) >= 5
-        outcomes.append(outcome)
+@pytest.mark.slow
+def test_eight_runs_through_joblib_with_a_killed_process(interrupted):
+    def kill():
+        children = psutil.Process().children()
+        workers = [child for child in children if "popen_loky_posix" in str(child.cmdline())]
+        assert len(workers) == 2
+        workers[0].kill()
+
+    whole, outcomes = interrupted(2, kill)
     check_each_once(outcomes, whole)
 
 
-def test_eight_runs_through_dask_with_a_killed_worker(plan):
+@pytest.mark.slow
+def test_eight_runs_through_dask_with_a_killed_worker(interrupted):
     import distributed
 
-    whole = sweep.read_sweep(plan(seed=range(4), steps=40))
-    outcomes = []
     with distributed.LocalCluster(n_workers=0, dashboard_address=None) as cluster:
         address = cluster.scheduler_address
         command = [sys.executable, "-m", "distributed.cli.dask_worker", address]
@@ -282,11 +309,7 @@ def test_eight_runs_through_dask_with_a_killed_worker(plan):
         try:
             with distributed.Client(address) as client:
                 client.wait_for_workers(2, timeout=120)
-            for outcome in sweep.run_sweep(whole, address):
-                if not outcomes:
-                    workers[0].kill()
-                    assert len(unfinished(whole)) >= 5
-                outcomes.append(outcome)
+            whole, outcomes = interrupted(1, workers[0].kill, address)
         finally:
             for worker in workers:
                 worker.kill()

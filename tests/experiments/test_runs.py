@@ -1,0 +1,161 @@
+"""Run folders: damage is noticed, nothing of another run is taken or overwritten."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from builders import equal, stop_at, weights
+from PIL import Image
+
+from forward_stability.errors import InputError
+from forward_stability.experiments import training
+from forward_stability.experiments.data import load_dataset
+from forward_stability.experiments.provenance import results_root
+from forward_stability.experiments.runs import Run
+from forward_stability.experiments.storage import load_tensors, save_tensors
+
+
+def refused(config, folder, message):
+    """Training refuses, and leaves every file as it was."""
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    with pytest.raises(InputError, match=message):
+        training.train(config, folder)
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def foreign(path):
+    """The checkpoint as it were if the seed had been another one."""
+    tensors, metadata = load_tensors(path, "")
+    save_tensors(path, tensors, metadata | {"config": metadata["config"] | {"seed": 7}})
+
+
+def without_architecture(path):
+    tensors, metadata = load_tensors(path, "")
+    save_tensors(path, tensors, metadata | {"architecture": {"variant": "S"}})
+
+
+DAMAGES = [
+    (cut, "is damaged or no file of ours"),
+    (flip, "was altered: SHA-256"),
+    (foreign, "is of another configuration: .*'seed': 7"),
+    (without_architecture, "belongs to another network: .*'variant': 'S'"),
+]
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGES)
+def test_a_damaged_checkpoint_is_refused_if_there_is_no_other(config, stopped, damage, message):
+    damage(stopped / "checkpoint-00000005.safetensors")
+    refused(config, stopped, f"{message}.*: delete it to start again")
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGES)
+def test_after_a_damaged_checkpoint_training_goes_on_from_the_one_before(
+    config, tmp_path, monkeypatch, damage, message
+):
+    config = replace(config, evaluate_every=2)
+    whole = training.train(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_at(patch, 9)
+        with pytest.raises(KeyboardInterrupt):
+            training.train(config, tmp_path / "stopped")
+    run = Run(tmp_path / "stopped")
+    names = ["checkpoint-00000008.safetensors", "checkpoint-00000006.safetensors"]
+    assert [path.name for path in run.checkpoints] == names
+    damage(run.checkpoints[0])
+    with pytest.warns(UserWarning, match=f"00000008.*{message}.*; going on from step 6 instead"):
+        resumed = training.train(config, tmp_path / "stopped")
+    assert equal(weights(whole), weights(resumed))
+    assert not run.checkpoints
+
+
+def test_another_configuration_in_the_same_folder_is_refused(config, stopped):
+    refused(replace(config, seed=7), stopped, "another configuration: seed is 0, not 7")
+
+
+def test_other_data_in_the_same_folder_is_refused(config, stopped, tmp_path):
+    Image.new("RGB", (7, 6)).save(tmp_path / "images" / "train" / "a" / "00.png")
+    refused(config, stopped, "another data: fingerprint is")
+
+
+def test_a_folder_with_something_else_is_refused(config, tmp_path):
+    folder = tmp_path / "precious"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("do not overwrite")
+    refused(config, folder, "is no run folder")
+
+
+def test_what_a_process_left_that_was_killed_at_the_very_start_is_no_obstacle(config, tmp_path):
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    (folder / "run.json").write_text("{}")  # written before config.json
+    (folder / ".config.json.4711.tmp").write_text("{")
+    assert training.train(config, folder).done
+
+
+def test_weights_of_another_network_are_refused(config, tmp_path):
+    run = training.train(config, tmp_path / "one")
+    other = training.train(replace(config, blocks=2), tmp_path / "two")
+    content = (other.folder / "weights.safetensors").read_bytes()
+    (run.folder / "weights.safetensors").write_bytes(content)
+    with pytest.raises(InputError, match="belongs to another network"):
+        run.network()
+
+
+def test_a_run_without_weights_says_how_to_train_it(stopped):
+    with pytest.raises(InputError, match=r"weights\.safetensors is missing: train it with"):
+        Run(stopped).network()
+
+
+def test_a_configuration_with_unknown_entries_is_refused(stopped, config):
+    path = stopped / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"dropout": 0.1}))
+    refused(config, stopped, "unknown entries in the configuration: dropout")
+
+
+def test_names_of_the_data(config, stopped, tmp_path):
+    assert Run(stopped).data_name == "images"
+    info = json.loads((stopped / "run.json").read_text())
+    info["data"]["name"] = "cifar10"
+    (stopped / "run.json").write_text(json.dumps(info))
+    assert Run(stopped).data_name == "cifar10"
+
+
+def test_a_run_of_the_book_is_found_by_its_name_and_one_here_goes_before(stopped, monkeypatch):
+    name = "digits-S-m3-seed0"
+    assert Run(name).folder == results_root() / name
+    stopped.rename(stopped.with_name(name))
+    monkeypatch.chdir(stopped.parent)
+    assert Run(name).folder == Path(name)
+    with pytest.raises(InputError, match=r"nowhere is no run folder: it has no config\.json"):
+        Run("nowhere")
+
+
+def test_two_checkpoints_are_kept_and_none_when_the_run_is_done(config, tmp_path):
+    run = Run.create(tmp_path / "run", config, load_dataset(config.dataset), "cpu")
+    assert run.history == []
+    assert run.load_checkpoint() is None
+    for step in (2, 10, 100):
+        run.save_checkpoint({"x": torch.tensor(step)}, step)
+    assert [path.name for path in run.checkpoints] == [
+        "checkpoint-00000100.safetensors",
+        "checkpoint-00000010.safetensors",
+    ]
+    state, step = run.load_checkpoint() or ({}, 0)
+    assert (int(state["x"]), step) == (100, 100)
+    (run.folder / ".x.tmp").write_text("")
+    assert not run.done
+    run.finish({"x": torch.ones(1)})
+    assert run.done
+    assert run.checkpoints == list(run.folder.glob(".*")) == []
