@@ -28,7 +28,7 @@ from forward_stability.folding import (
 )
 from forward_stability.layer import Folded
 from forward_stability.models import Network
-from forward_stability.radius import Certifier
+from forward_stability.radius import Certifier, row_distances
 from forward_stability.report import Report
 from forward_stability.spectral import trained_weight
 
@@ -112,9 +112,23 @@ def linear_network(classes: int = 4) -> tuple[list[Folded], Certifier]:
         FoldedFlattening(),
         FoldedLinear(W, torch.randn(classes).double()),
     ]
-    distances = certify_layers(layers[:-1], (4, 5))["best"].a * torch.cdist(W, W)
-    mean = torch.zeros(3, 1, 1, dtype=torch.float64)
-    return layers, Certifier(layers, mean, distances, 1.0, 1.0)
+    return layers, certifier_of(layers, (4, 5))
+
+
+def certifier_of(layers: list[Folded], size: tuple[int, int]) -> Certifier:
+    """The certifier of folded layers for inputs of one size, of which nothing is subtracted."""
+    *front, classifier = layers
+    report = certify_layers(front, size)
+    assert isinstance(front[0], FoldedConv)
+    assert isinstance(classifier, FoldedLinear)
+    return Certifier(
+        front,
+        [r.best for r in report.layers],
+        classifier,
+        torch.zeros(front[0].K.shape[1], 1, 1, dtype=torch.float64),
+        row_distances(classifier.W),
+        report["best"].a,
+    )
 
 
 @torch.no_grad()

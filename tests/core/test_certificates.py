@@ -157,7 +157,8 @@ def test_the_growth_constant_is_attained(variant):
     assert barely_above(report["corrected"].c, corrected)
     b1 = 2 * 4 * float((3 * one).norm())
     assert barely_above(report["printed"].c, corrected + (b1 if variant == "D" else 0))
-    assert report["printed"].g == report["corrected"].g == 1
+    assert barely_above(report["printed"].g, 1)
+    assert report["corrected"].g == report["printed"].g
 
 
 def test_the_best_constant_of_a_residual_layer_is_attained():
@@ -269,7 +270,7 @@ def test_a_different_scale_of_the_hidden_units_is_no_violation():
     layers[1] = replace(layers[1], d1=d1, d2=1.1 * torch.ones(2, dtype=torch.float64))
     report = certify_layers(layers, SIZE)
     assert report.hypotheses_hold
-    assert report.layers[1].lipschitz == 1
+    assert 1 <= report.layers[1].lipschitz <= 1 + 1e-14
     assert_no_violation(layers, report, *random_inputs(50))
 
 
@@ -316,7 +317,8 @@ def test_biases_of_every_kind_are_in_the_constants_that_name_them():
         assert min(outer, b1, b2, pools) > 0.1
         if variant == "S":
             assert barely_above(report["printed"].c, outer + sqrt(2) * b1 + b2)
-            assert report["corrected"].c == report["printed"].c
+            assert barely_above(report["corrected"].c, outer + sum(r.offset for r in inner))
+            assert report["corrected"].c < report["printed"].c
         else:
             assert barely_above(report["printed"].c, outer + b1 + b2 + pools)
             assert barely_above(report["corrected"].c, outer + b2)
@@ -350,5 +352,5 @@ def test_halving_in_front_halves_the_constant():
         certify_layers(layers, (4, 4)),
         certify_layers([FoldedHalving(), *layers], (8, 8)),
     )
-    assert halved["best"].a == pytest.approx(plain["best"].a / 2, rel=1e-10)
-    assert halved["sharpened"].a == pytest.approx(plain["sharpened"].a / 2, rel=1e-10)
+    assert halved["best"].a == pytest.approx(plain["best"].a / 2, rel=2e-10)
+    assert halved["sharpened"].a == pytest.approx(plain["sharpened"].a / 2, rel=2e-10)

@@ -99,7 +99,7 @@ def test_a_constant_by_the_middle_of_the_jacobians_against_dense_matrices():
         assert (balanced < 0.9 * product) == balances
         eye = torch.eye(36, dtype=torch.float64)
         expected = norm_of(eye - A2 @ A1 / 2) + min(product, balanced) / 2
-        assert midpoint(K1, K2, SIZE, product) == pytest.approx(expected, rel=1e-12)
+        assert midpoint(K1, K2, SIZE, product) == pytest.approx(expected, rel=1e-11)
         for _ in range(10):
             D = torch.rand(36, dtype=torch.float64).round()
             assert norm_of(eye - A2 @ (D[:, None] * A1)) <= expected
@@ -152,8 +152,10 @@ def test_what_is_reported_of_a_layer_of_the_original_resnet(stride, size, half):
     assert report.norms["A2"] == pytest.approx(norm_of(A2), rel=1e-13)
     assert report.bounds == (() if exact else ("A1",))
     product = report.norms["A1"] * report.norms["A2"]
-    assert report.lipschitz == 1 + product
-    best = min(1 + product, midpoint(K1, K2, size, product)) if stride == 1 else 1 + product
+    assert report.lipschitz == pytest.approx(1 + product, rel=1e-14)
+    best = report.lipschitz
+    if stride == 1:
+        best = min(best, midpoint(K1, K2, size, product))
     assert report.best == report.gain == bound.constant == best
     pixels = half[0] * half[1]
     assert report.offset == pytest.approx(value_at_zero(layer, 2, size), rel=1e-13)
