@@ -23,7 +23,8 @@ from forward_stability.experiments.provenance import command, environment, resul
 from forward_stability.experiments.runs import Run
 from forward_stability.experiments.storage import write_json
 from forward_stability.folded_residual import FoldedSymmetric
-from forward_stability.folding import FoldedConv, FoldedLinear, fold, forward
+from forward_stability.folding import FoldedConv, FoldedLinear, forward
+from forward_stability.graph import fold
 from forward_stability.layer import Folded
 from forward_stability.models import Network
 from forward_stability.spectral import conv_norm

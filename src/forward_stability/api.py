@@ -12,12 +12,12 @@ from forward_stability.flow import (
     forward_backward,
     time_grid,
 )
-from forward_stability.folding import fold
+from forward_stability.graph import fold
 from forward_stability.growth import bound
 from forward_stability.layers import ResidualD, ResidualS
 from forward_stability.models import Network, project_
 from forward_stability.prox import forward_backward_step
-from forward_stability.radius import certifier
+from forward_stability.radius import certified_radii, certifier
 from forward_stability.reference import slow_solution
 from forward_stability.spectral import conv_norm, conv_norm_bound, norm_ball
 from forward_stability.worst_pair import find_worst_pair
@@ -32,6 +32,7 @@ __all__ = [
     "ResidualD",
     "ResidualS",
     "bound",
+    "certified_radii",
     "certifier",
     "certify",
     "constrain",

@@ -4,14 +4,13 @@ It is the other side of a certified radius (:mod:`~forward_stability.radius`). C
 """
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from forward_stability.errors import InputError
-from forward_stability.models import Network
 
 
 def pgd_attack(
-    network: Network,
+    network: nn.Module,
     images: Tensor,
     labels: Tensor,
     radius: Tensor,
@@ -29,36 +28,40 @@ def pgd_attack(
     misclassified.
 
     Args:
-        network: in evaluation mode.
-        images: in [0, 1], float32, shape ``(batch, channels, height, width)``.
+        network: any, in evaluation mode; the attack runs on its device.
+        images: in [0, 1], of its dtype, shape ``(batch, channels, height, width)``.
         labels: t, shape ``(batch,)``.
         radius: r of each ball, shape ``(batch,)``.
         steps: of the descent.
         restarts: how often it begins anew.
         box: what pixel values are kept to; None for any.
-        random: draws the starts.
+        random: draws the starts, on the CPU.
 
     Returns:
-        the perturbed images, of the shape of ``images``; an image itself where the attack failed.
+        the perturbed images, of the shape of ``images`` and on their device; an image itself where
+        the attack failed.
 
     Source: Madry et al. (2018), with a target a restart. Chapter 15.
     """
     if steps < 1 or restarts < 1:
         raise InputError(f"an attack needs steps and restarts, got {steps} and {restarts}")
+    home, device = images.device, _device(network, images)
+    images, labels, radius = images.to(device), labels.to(device), radius.to(device)
     found = images.clone()
     with torch.no_grad():
         scores = network(images)
         order = scores.scatter(1, labels[:, None], -torch.inf).argsort(1, descending=True)[:, :-1]
-    left = torch.arange(len(images))[scores.argmax(1) == labels]
+    left = torch.arange(len(images), device=device)[scores.argmax(1) == labels]
     for restart in range(restarts):
         if not len(left):
             break
         x, t, r = images[left], labels[left], _image(radius[left].to(images.dtype))
         target = order[left, restart % order.shape[1]]
-        direction = torch.randn(x.shape, generator=random, dtype=x.dtype)
+        direction = torch.randn(x.shape, generator=random, dtype=x.dtype).to(device)
         length = torch.rand(len(x), generator=random, dtype=x.dtype) ** (1 / x[0].numel())
-        y = _project(x, x + _unit(direction) * r * _image(length), r, box)
-        active = torch.ones(len(left), dtype=torch.bool)
+        start = x + _unit(direction) * r * _image(length.to(device))
+        y = _project(x, start, r, box)
+        active = torch.ones(len(left), dtype=torch.bool, device=device)
         for step in range(steps):
             y.requires_grad_()
             scores = network(y)
@@ -79,7 +82,13 @@ def pgd_attack(
                 found[left[active][wrong]] = y[wrong]
                 active[active.clone()] = ~wrong
         left = left[active]
-    return found
+    return found.to(home)
+
+
+def _device(network: nn.Module, images: Tensor) -> torch.device:
+    """That of the network, or of the images if it has no parameters."""
+    first = next(network.parameters(), images) if isinstance(network, nn.Module) else images
+    return first.device
 
 
 def _unit(v: Tensor) -> Tensor:

@@ -14,44 +14,67 @@ from dataclasses import replace
 from math import prod, sqrt
 
 import torch
+from torch import nn
 
 from forward_stability.errors import InputError
 from forward_stability.folding import (
     FoldedConv,
-    FoldedHalving,
     FoldedLinear,
     FoldedPooling,
-    fold,
+    input_channels,
     input_sizes,
     with_error,
 )
+from forward_stability.graph import fold
 from forward_stability.layer import Folded, Size, WeightedBound, euclidean
 from forward_stability.models import Network
 from forward_stability.report import ROUNDING, Constants, LayerReport, Report
+from forward_stability.torch_layers import layer_type
 
 
-def certify(network: Network, size: Size) -> Report:
-    """The report of a network in evaluation mode for images of one size.
+def certify(module: nn.Module, size: Size) -> Report:
+    r"""The report of a network in evaluation mode for images of one size.
+
+    Constants of layers multiply, those of the branches of a sum f(x) + g(x) add:
+
+    .. math:: \mathrm{Lip}(g \circ f) \le \mathrm{Lip}(g)\,\mathrm{Lip}(f), \qquad
+              \mathrm{Lip}(f + g) \le \mathrm{Lip}(f) + \mathrm{Lip}(g).
 
     Args:
-        network: ResNet-D, ResNet-S or the original ResNet.
+        module: ResNet-D, ResNet-S, the original ResNet, or any module that
+            :func:`~forward_stability.graph.fold` takes. No theorem of the paper is about other
+            layers than its own; the constants "sharpened" and "best" are proven for all.
         size: the height and width of the images.
 
-    Source: Theorems 5 and 6, Remark 2. Chapters 9 to 11.
+    Raises:
+        InputError: if something in the module has no bound, or the size does not fit it.
+
+    Source: Theorems 5 and 6, Remark 2. Chapters 9 to 11 and 15.
     """
-    return certify_layers(fold(network), size, network.name)
+    name = module.name if isinstance(module, Network) else layer_type(module).__name__
+    return certify_layers(fold(module), size, name)
 
 
 @torch.no_grad()
-def certify_layers(layers: Sequence[Folded], size: Size, name: str = "") -> Report:
+def certify_layers(
+    layers: Sequence[Folded], size: Size, name: str = "", channels: int | None = None
+) -> Report:
     """The report of a list of folded layers; see :func:`certify`.
 
+    Args:
+        layers: as :func:`~forward_stability.graph.fold` returns them.
+        size: the height and width of the images.
+        name: what the report calls the network.
+        channels: of the images; by default as many as the first layer with a filter takes.
+
     Raises:
-        InputError: if the first layer is no convolution or the size is not positive.
+        InputError: if no layer has a filter, or the size does not fit the layers.
     """
-    convolution = next((f for f in layers if not isinstance(f, FoldedHalving)), None)
-    if not isinstance(convolution, FoldedConv) or min(size) < 1:
-        raise InputError("certify_layers needs a convolution first and a positive image size")
+    if min(size) < 1:
+        raise InputError(f"the size of the images must be positive, got {size[0]}x{size[1]}")
+    channels = channels or input_channels(layers, size)
+    if channels is None:
+        raise InputError("no layer has a filter, which would tell the number of channels: add one")
     theorem, reports = _theorem(layers), []
     chain = [euclidean(1.0)]
     for index, (layer, entry) in enumerate(zip(layers, input_sizes(layers, size), strict=True)):
@@ -75,8 +98,13 @@ def certify_layers(layers: Sequence[Folded], size: Size, name: str = "") -> Repo
             note="true norms, |P2| = 1/2, |Pg| = 1/√(hw); for every network",
         )
     )
-    zero = torch.zeros(1, convolution.K.shape[1], *size, dtype=torch.float64)
-    output, error = with_error(layers, zero, [r.best for r in reports])
+    zero = torch.zeros(1, channels, *size, dtype=torch.float64)
+    try:
+        output, error = with_error(layers, zero, [r.best for r in reports])
+    except RuntimeError as error:  # PyTorch's, of shapes that do not fit
+        raise InputError(
+            f"images of {channels}x{size[0]}x{size[1]} do not fit the network: {error}"
+        ) from error
     best = min(bound.constant / float(bound.v.min()) for bound in chain) * enlarge
     constants.append(
         Constants(

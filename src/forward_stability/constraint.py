@@ -9,55 +9,99 @@ Every filter and matrix is parametrized by a norm ball, whose bound is never bel
 There is no batch normalisation (chapter 11 says why). Chapter 15.
 """
 
+from collections.abc import Sequence
 from math import prod
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from forward_stability.errors import InputError
-from forward_stability.folding import fold, input_sizes
+from forward_stability.folding import input_sizes
+from forward_stability.graph import chain, entry_sizes, fold, trace
 from forward_stability.layer import Layer, Size
+from forward_stability.layers import PeriodicConv2d
 from forward_stability.models import Network
-from forward_stability.spectral import trained_weight
+from forward_stability.spectral import norm_ball, trained_weight
+
+Module = TypeVar("Module", bound=nn.Module)
 
 INITIALISATIONS = ("paper", "identity", "isometry")
 """Of the residual layers of a constrained network, see :func:`initialise_`."""
 
 
-def constrain(network: Network, size: Size, c: float) -> Network:
+def constrain(module: Module, size: Size, c: float) -> Module:
     r"""Parametrize every filter of a network by its norm ball, for images of one size.
 
-    The two filters of a ResNet-D layer get the radius √2 each; Theorem 5 has no limit for them.
+    The layers of this package get the radii of Theorem 6, of which those of the two filters of a
+    ResNet-D layer are √2 each; Theorem 5 has no limit for them. Every ``Conv2d`` and ``Linear`` of
+    another module gets the radius 1, so that a chain of them, with poolings that do not overlap
+    and ReLU between, multiplies no distance by more than 1; each sum adds its two branches.
 
     Args:
-        network: without batch normalisation; it is changed in place.
+        module: a network of this package, or another one that :func:`~forward_stability.graph.fold`
+            takes; without batch normalisation. It is changed in place.
         size: the height and width of the images.
-        c: the radius for the filters of the pooling layers.
+        c: the radius for the filters of the pooling layers of this package.
 
     Returns:
-        the network.
+        the module.
 
     Raises:
         InputError: if there is no constraint for one of its layers; nothing is changed then.
 
     Source: Eqs. 20, 23 and 24. Chapter 15.
     """
-    layers = _layers(network, size)
-    for index, (layer, _) in enumerate(layers):
-        if type(layer).constrain_ is Layer.constrain_:
-            raise InputError(f"layer {index}, a {type(layer).__name__}, cannot be constrained")
-    for layer, entry in layers:
-        layer.constrain_(entry, c)
-    for module in network.modules():
-        if parametrize.is_parametrized(module, "weight"):
-            trained_weight(module).data.copy_(module.weight)  # type: ignore[arg-type]
-    return network
+    if not c > 0:
+        raise InputError(f"c must be a positive radius, got {c}")
+    layers = (
+        [(f"layer {n}", *entry) for n, entry in enumerate(_layers(module, size))]
+        if isinstance(module, Network)
+        else _parts(module, size)
+    )
+    _check(layers)
+    for _, layer, entry in layers:
+        if isinstance(layer, Layer):
+            layer.constrain_(entry, c)
+        elif isinstance(layer, nn.Conv2d | nn.Linear | PeriodicConv2d):
+            norm_ball(layer, 1.0, entry)
+    for part in module.modules():
+        if parametrize.is_parametrized(part, "weight"):
+            trained_weight(part).data.copy_(part.weight)  # type: ignore[arg-type]
+    return module
 
 
 def _layers(network: Network, size: Size) -> list[tuple[Layer, Size]]:
     """The layers, each with the height and width of its input."""
     return list(zip(network.layers, input_sizes(fold(network), size), strict=True))  # type: ignore
+
+
+def _parts(module: nn.Module, size: Size) -> list[tuple[str, nn.Module, Size]]:
+    """The layers of any module by name, each once for every size of its input."""
+    steps = trace(module)
+    chain(steps)  # refuses what has no bound
+    found = {
+        (step.module, entry): f"layer {step.name}"
+        for step, entry in zip(steps, entry_sizes(steps, size), strict=True)
+        if step.module is not None
+    }
+    return [(name, layer, entry) for (layer, entry), name in found.items()]
+
+
+def _check(layers: Sequence[tuple[str, nn.Module, Size]]) -> None:
+    """Refuse layers that have no constraint."""
+    for name, layer, _ in layers:
+        kind = type(layer).__name__
+        if isinstance(layer, Layer) and type(layer).constrain_ is Layer.constrain_:
+            raise InputError(f"{name}, a {kind}, cannot be constrained")
+    for name, layer, _ in layers:
+        if any(isinstance(part, nn.BatchNorm2d) for part in layer.modules()):
+            raise InputError(
+                f"batch normalisation under a constraint: {name}, a {type(layer).__name__}, has "
+                "one, which would scale the filter out of its norm ball; build the network "
+                "without (batch_norm=False)"
+            )
 
 
 def sensitivity(network: Network, size: Size, c: float) -> float:
@@ -69,9 +113,14 @@ def sensitivity(network: Network, size: Size, c: float) -> float:
     Args:
         network, size, c: as for :func:`constrain`.
 
+    Raises:
+        InputError: as :func:`constrain`, for the same networks.
+
     Source: Eq. 57, sharpened. Chapters 10 and 15.
     """
-    return prod(layer.constrained_norm(entry, c) for layer, entry in _layers(network, size))
+    layers = _layers(network, size)
+    _check([(f"layer {n}", *entry) for n, entry in enumerate(layers)])
+    return prod(layer.constrained_norm(entry, c) for layer, entry in layers)
 
 
 @torch.no_grad()

@@ -11,10 +11,9 @@ from math import prod, sqrt
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from forward_stability.errors import InputError
-from forward_stability.layer import Folded, Layer, Size, WeightedBound, euclidean
+from forward_stability.layer import Folded, Size, WeightedBound, euclidean
 from forward_stability.operators import conv, global_pool, pad_channels, pool2, pool2_norm
 from forward_stability.prox import relu
 from forward_stability.report import Check, LayerReport
@@ -24,34 +23,11 @@ from forward_stability.spectral import proven_norm
 Bounds = tuple[LayerReport, list[WeightedBound]]
 
 
-def fold(network: nn.Module) -> list[Folded]:
-    """The layers 0 to N − 1 of a network in evaluation mode, batch normalisation folded in.
-
-    Args:
-        network: on any device, in any mode; it is not changed.
-
-    Returns:
-        float64 layers; ``forward(fold(network), network.centred(images))`` are the scores.
-
-    Raises:
-        InputError: if a layer is none of this package, or a batch normalisation keeps no running
-            statistics.
-
-    Source: Remark 2, Eq. 27. Chapter 11.
-    """
-    folded = []
-    for index, layer in enumerate(network.layers):  # type: ignore[arg-type]
-        if not isinstance(layer, Layer):
-            raise InputError(f"layer {index}, a {type(layer).__name__}, cannot be folded")
-        folded.append(layer.fold())
-    return folded
-
-
 def features(layers: Sequence[Folded], x: Tensor) -> list[Tensor]:
     """The inputs of all layers and the output, x^0, x^1, …, x^N.
 
     Args:
-        layers: as :func:`fold` returns them.
+        layers: as :func:`~forward_stability.graph.fold` returns them.
         x: x^0, float64, shape ``(batch, channels, height, width)``.
     """
     result = [x]
@@ -74,7 +50,7 @@ def with_error(
     errors (:meth:`~forward_stability.layer.Folded.error`) are added.
 
     Args:
-        layers: as :func:`fold` returns them.
+        layers: as :func:`~forward_stability.graph.fold` returns them.
         x: float64, a batch of inputs.
         constants: a proven Lipschitz constant of each layer.
         start: a bound of the error of x, relative to its norm.
@@ -86,19 +62,38 @@ def with_error(
     """
     error = start * x.flatten(1).norm(dim=1)
     for layer, L in zip(layers, constants, strict=True):
-        own = layer.error(x).flatten(1)
+        error = (L * error + layer.error_norm(x)) * (1 + gamma(4))
         x = layer(x)
-        error = (L * error + own.norm(dim=1)) * (1 + gamma(own.shape[1] + 8))
     return x, error
 
 
 def input_sizes(layers: Sequence[Folded], size: Size) -> list[Size]:
     """The height and width of the input of each layer, for images of one size."""
-    sizes = []
+    return _sizes(layers, size)[:-1]
+
+
+def output_size(layers: Sequence[Folded], size: Size) -> Size:
+    """The height and width of the output, for images of one size."""
+    return _sizes(layers, size)[-1]
+
+
+def _sizes(layers: Sequence[Folded], size: Size) -> list[Size]:
+    sizes = [size]
     for layer in layers:
-        sizes.append(size)
-        size = layer.output_size(size)
+        sizes.append(layer.output_size(sizes[-1]))
     return sizes
+
+
+def input_channels(layers: Sequence[Folded], size: Size) -> int | None:
+    """The channels of the images, as the first layer with a filter takes them; None without one."""
+    pixels = 1
+    for layer, entry in zip(layers, input_sizes(layers, size), strict=True):
+        channels = layer.channels(entry)
+        if channels is not None:
+            return channels // pixels
+        if isinstance(layer, FoldedFlattening):
+            pixels *= prod(entry)
+    return None
 
 
 def as_image(b: Tensor) -> Tensor:
@@ -209,11 +204,13 @@ class FoldedPooling(Folded):
         return report, [euclidean(best)]
 
 
-def _linear_report(kind: str, size: Size, norm: float, norms: dict[str, float]) -> Bounds:
+def linear_report(
+    kind: str, size: Size, norm: float, norms: dict[str, float], bounds: tuple[str, ...] = ()
+) -> Bounds:
     """Of a layer that multiplies distances by ``norm`` at most and maps 0 to 0."""
     bound = up(norm)
     report = LayerReport(
-        kind, size, lipschitz=bound, best=bound, gain=bound, offset=0.0, norms=norms
+        kind, size, bound, bound, gain=bound, offset=0.0, norms=norms, bounds=bounds
     )
     return report, [euclidean(bound)]
 
@@ -236,7 +233,7 @@ class FoldedGlobalPooling(Folded):
 
     def bounds(self, size: Size, theorem: str) -> Bounds:
         norm = 1 / sqrt(prod(size))
-        return _linear_report(self.kind, size, norm, {"Pg": norm})
+        return linear_report(self.kind, size, norm, {"Pg": norm})
 
 
 @dataclass(frozen=True)
@@ -256,7 +253,7 @@ class FoldedHalving(Folded):
 
     def bounds(self, size: Size, theorem: str) -> Bounds:
         norm = pool2_norm(size)
-        return _linear_report(self.kind, size, norm, {"P2": norm})
+        return linear_report(self.kind, size, norm, {"P2": norm})
 
 
 @dataclass(frozen=True)
@@ -273,7 +270,7 @@ class FoldedFlattening(Folded):
         return 1, 1
 
     def bounds(self, size: Size, theorem: str) -> Bounds:
-        return _linear_report(self.kind, size, 1.0, {})
+        return linear_report(self.kind, size, 1.0, {})
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from forward_stability.errors import InputError
 from forward_stability.report import LayerReport
+from forward_stability.rounding import gamma
 
 Size = tuple[int, int]
 """The height and width of images or features."""
@@ -86,6 +87,17 @@ class Folded(ABC):
             default 0, for layers that only move numbers.
         """
         return torch.zeros_like(self(x))
+
+    def error_norm(self, x: Tensor) -> Tensor:
+        """An upper bound of the norm of what rounding may have changed, shape ``(batch,)``."""
+        error = self.error(x).flatten(1)
+        return error.norm(dim=1) * (1 + gamma(error.shape[1] + 4))
+
+    def channels(self, size: Size) -> int | None:
+        """The channels of its input, images of this size; None if it takes any number of them."""
+        values = (getattr(self, f.name) for f in fields(self))
+        filters = (v for v in values if isinstance(v, Tensor) and v.dim() > 1)
+        return next((K.shape[1] for K in filters), None)
 
     @property
     def options(self) -> dict[str, Any]:

@@ -246,7 +246,7 @@ class Pooling(Layer):
 
     def constrain_(self, size: Size, c: float) -> None:
         """‖A‖ ≤ c."""
-        norm_ball(self.conv, c, size, stride=2)
+        norm_ball(self.conv, c, size)
 
     def constrained_norm(self, size: Size, c: float) -> float:
         return pool2_norm(size) + c

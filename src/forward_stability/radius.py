@@ -14,11 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from forward_stability.certificates import certify_layers
 from forward_stability.errors import InputError
-from forward_stability.folding import FoldedLinear, fold, with_error
+from forward_stability.folding import FoldedLinear, input_channels, with_error
+from forward_stability.graph import fold
 from forward_stability.layer import Folded, Size
 from forward_stability.models import Network
 from forward_stability.rounding import U, gamma, power_of_two
@@ -82,27 +83,62 @@ class Certifier:
 
 
 @torch.no_grad()
-def certifier(network: Network, size: Size) -> Certifier:
+def certifier(module: nn.Module, size: Size) -> Certifier:
     """The certifier of a network for images of one size.
 
     Args:
-        network: in evaluation mode; any, but without the hypotheses of Theorem 6 the radii are
-            tiny.
+        module: a network of this package, from whose images its mean is subtracted, or another one
+            that :func:`~forward_stability.graph.fold` takes; its last layer is a Linear. Without
+            the hypotheses of Theorem 6, or a :func:`~forward_stability.constraint.constrain`, the
+            radii are tiny.
         size: the height and width of the images.
 
     Raises:
-        InputError: if a weight is not finite, or the last layer is no classifier.
+        InputError: if a weight is not finite, something in the module has no bound, or the last
+            layer is no classifier.
 
     Source: Theorem 6, sharpened; the rounding in chapter 15.
     """
-    *layers, classifier = fold(network)
-    if not isinstance(classifier, FoldedLinear):
-        raise InputError("a certified radius needs a classifier as the last layer")
-    report = certify_layers(layers, size)
+    folded = fold(module)
+    if not folded or not isinstance(folded[-1], FoldedLinear):
+        raise InputError("a certified radius needs a classifier, a Linear, as the last layer")
+    *layers, classifier = folded
+    report = certify_layers(layers, size, channels=input_channels(folded, size))
     constants = [layer.best for layer in report.layers]
-    mean = network.get_buffer("mean").double().cpu()
+    mean = module.get_buffer("mean") if isinstance(module, Network) else torch.zeros(1, 1, 1)
     distances = row_distances(classifier.W)
-    return Certifier(layers, constants, classifier, mean, distances, report["best"].a)
+    return Certifier(
+        layers, constants, classifier, mean.cpu().double(), distances, report["best"].a
+    )
+
+
+def certified_radii(module: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    r"""The scores and the certified radii of a batch: no perturbation below R changes an answer.
+
+    .. math:: R = \min_{j \ne t} \frac{y_t - y_j}{L\, \|w_t - w_j\|_2}
+
+    For several batches, one :func:`certifier` saves computing its constants again.
+
+    Args:
+        module: as for :func:`certifier`; in evaluation mode whatever its mode is.
+        images: what the module takes, shape ``(batch, channels, height, width)``; R is in their
+            units.
+        labels: t, the right classes, shape ``(batch,)``.
+
+    Returns:
+        float64, shapes ``(batch, classes)`` and ``(batch,)``; see :meth:`Certifier.radii`.
+
+    Raises:
+        InputError: as :func:`certifier`, or if the shapes do not fit.
+
+    Source: chapter 15.
+    """
+    if images.dim() != 4 or labels.shape != images.shape[:1]:
+        raise InputError(
+            "images must have the shape (batch, channels, height, width) and labels (batch,), "
+            f"got {tuple(images.shape)} and {tuple(labels.shape)}"
+        )
+    return certifier(module, (images.shape[2], images.shape[3])).radii(images, labels)
 
 
 def row_distances(W: Tensor) -> Tensor:

@@ -15,7 +15,8 @@ from forward_stability.experiments.data import load_dataset, scale
 from forward_stability.experiments.noise import seeded_normal
 from forward_stability.experiments.provenance import results_root
 from forward_stability.experiments.runs import Run
-from forward_stability.folding import features, fold
+from forward_stability.folding import features
+from forward_stability.graph import fold
 from forward_stability.models import Network
 
 RUNS = ["digits-D-m3-seed0", "digits-S-m3-seed0"]

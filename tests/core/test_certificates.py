@@ -25,9 +25,9 @@ from forward_stability.folding import (
     FoldedHalving,
     FoldedLinear,
     FoldedPooling,
-    fold,
     forward,
 )
+from forward_stability.graph import fold
 from forward_stability.layer import Folded
 from forward_stability.models import Network
 from forward_stability.spectral import conv_norm
@@ -298,9 +298,13 @@ def test_odd_sizes_are_bounded_and_marked():
 
 def test_bad_input_is_refused():
     layers = tight_network("S", (0.7, 1.3))
-    for bad, size in (([], SIZE), (layers[1:], SIZE), (layers, (0, 4)), (layers, (4, 0))):
-        with pytest.raises(InputError, match="convolution first"):
-            certify_layers(bad, size)
+    for size in ((0, 4), (4, 0)):
+        with pytest.raises(InputError, match="must be positive"):
+            certify_layers(layers, size)
+    for bad in ([], [FoldedGlobalPooling()]):
+        with pytest.raises(InputError, match="no layer has a filter"):
+            certify_layers(bad, SIZE)
+    assert certify_layers(layers[1:], SIZE).layers[0].kind == layers[1].kind
     assert certify_layers(layers, (1, 1)).size == (1, 1)
 
 

@@ -10,7 +10,8 @@ from torch.nn.utils import parametrize
 from forward_stability.certificates import certify
 from forward_stability.constraint import constrain, initialise_, plain_weights, sensitivity
 from forward_stability.errors import InputError
-from forward_stability.folding import fold, input_sizes
+from forward_stability.folding import input_sizes
+from forward_stability.graph import fold
 from forward_stability.layers import Convolution, PeriodicConv2d, Pooling
 from forward_stability.models import Network
 from forward_stability.spectral import conv_norm, trained_weight

@@ -15,10 +15,10 @@ from forward_stability.folding import (
     FoldedLinear,
     FoldedPooling,
     features,
-    fold,
     forward,
     input_sizes,
 )
+from forward_stability.graph import fold
 from forward_stability.layer import Folded
 from forward_stability.models import Network
 from forward_stability.operators import conv_matrix, pad_channels, pool2

@@ -11,7 +11,8 @@ from builders import certifier_of, constrained_network, linear_network, randn
 
 from forward_stability.attack import pgd_attack
 from forward_stability.certificates import certify_layers
-from forward_stability.folding import FoldedConv, FoldedFlattening, FoldedLinear, fold, forward
+from forward_stability.folding import FoldedConv, FoldedFlattening, FoldedLinear, forward
+from forward_stability.graph import fold
 from forward_stability.models import Network
 from forward_stability.radius import certifier
 

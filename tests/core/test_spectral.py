@@ -280,9 +280,9 @@ def test_a_ball_says_what_it_is_and_takes_any_positive_radius():
     assert repr(NormBall(0.5)) == "NormBall(radius=0.5, size=(1, 1), stride=1)"
     layer = norm_ball(PeriodicConv2d(2, 2), 1e-6, (4, 6))
     assert 0.99e-6 < float(conv_norm(layer.weight.detach(), (4, 6))) <= 1e-6
-    ball = norm_ball(PeriodicConv2d(2, 2), 1.0).parametrizations.weight[0]
+    ball = norm_ball(PeriodicConv2d(2, 2), 1.0, (1, 1)).parametrizations.weight[0]
     assert (ball.size, ball.stride) == ((1, 1), 1)
-    with pytest.raises(InputError, match="weight"):
+    with pytest.raises(InputError, match="positive size"):
         norm_ball(PeriodicConv2d(2, 2), 1.0, (0, 4))
 
 

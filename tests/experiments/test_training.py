@@ -22,7 +22,8 @@ from forward_stability.experiments.config import Beyond, Config
 from forward_stability.experiments.data import load_dataset, scale
 from forward_stability.experiments.runs import Run
 from forward_stability.experiments.training import Trainer, margin_loss, score_scale, train
-from forward_stability.folding import fold, input_sizes
+from forward_stability.folding import input_sizes
+from forward_stability.graph import fold
 from forward_stability.layers import Convolution, PeriodicConv2d, Pooling, ResidualD
 from forward_stability.models import Network
 from forward_stability.spectral import conv_norm

@@ -24,7 +24,7 @@ from forward_stability.certificates import certify_layers
 from forward_stability.errors import InputError
 from forward_stability.experiments.runs import Run
 from forward_stability.experiments.storage import tensors_to_bytes
-from forward_stability.folding import fold
+from forward_stability.graph import fold
 from forward_stability.layer import Folded, Size
 from forward_stability.models import Network
 
