@@ -15,6 +15,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
+from torch.nn.modules.lazy import LazyModuleMixin
 
 from forward_stability.errors import InputError
 from forward_stability.folded_sum import FoldedSum
@@ -86,9 +87,10 @@ def trace(module: nn.Module) -> list[Step]:
         InputError: as :func:`fold`, but for graphs of any form.
     """
     for name, part in module.named_modules():
-        if part._forward_hooks or part._forward_pre_hooks:
+        lazy = isinstance(part, LazyModuleMixin)  # which has no bound before its first image
+        if not lazy and (part._forward_hooks or part._forward_pre_hooks):
             raise InputError(
-                f"{_title(name, part)} has a forward hook, whose effect is not known: remove it; "
+                f"{_title(name, part)}, has a forward hook, whose effect is not known: remove it; "
                 "torch.nn.utils.parametrizations has norms of weights without one"
             )
     module = nn.Sequential(module) if _is_leaf(module) else module
@@ -225,12 +227,12 @@ def _step(node: fx.Node, module: nn.Module, index: dict[fx.Node, int]) -> Step:
     if node.op == "call_module":
         layer, name = module.get_submodule(str(node.target)), str(node.target)
         if len(inputs) != 1 or len(node.args) + len(node.kwargs) != 1:
-            raise InputError(f"{_title(name, layer)} must take one value and nothing else")
+            raise InputError(f"{_title(name, layer)}, must take one value and nothing else")
         return Step(name, inputs, _folded(layer, _title(name, layer)), layer)
-    title = f"{_operation(node)}, in {_place(node, module)}"
+    title = f"{_operation(node)} in {_place(node, module)}"
     if node.target in ADDITIONS and len(node.args) == 2 and not node.kwargs:
         if len(inputs) != 2:
-            raise InputError(f"{title}, adds a constant, which has no bound here: use a bias")
+            raise InputError(f"{title} adds a constant, which has no bound here: use a bias")
         return Step(title, inputs)
     if len(inputs) == 1 and node.target in RELUS:
         return Step(title, inputs, FoldedReLU())
@@ -238,7 +240,7 @@ def _step(node: fx.Node, module: nn.Module, index: dict[fx.Node, int]) -> Step:
         start, end = (*node.args[1:], *(0, -1)[len(node.args) - 1 :])
         start, end = node.kwargs.get("start_dim", start), node.kwargs.get("end_dim", end)
         return Step(title, inputs, _explained(lambda: flattens(start, end), title))
-    raise InputError(f"{title}, has no bound here. {KNOWN}")
+    raise InputError(f"{title} has no bound here. {KNOWN}")
 
 
 def _folded(layer: nn.Module, title: str) -> Folded | None:
@@ -250,9 +252,7 @@ def _folded(layer: nn.Module, title: str) -> Folded | None:
     for field in fields(folded):
         value = getattr(folded, field.name)
         if isinstance(value, Tensor) and not bool(torch.isfinite(value).all()):
-            raise InputError(
-                f"{title}: a weight is not finite, so that nothing can be proven of it"
-            )
+            raise InputError(f"{title}, has a weight that is not finite: train it again")
     return folded
 
 
@@ -318,7 +318,7 @@ VIEWS = (nn.Identity, nn.Dropout, nn.Dropout2d, nn.Flatten, Flattening)
 
 def _title(name: str, module: nn.Module) -> str:
     kind = layer_type(module).__name__
-    return f"layer {name}, a {kind}," if name else f"the module, a {kind},"
+    return f"layer {name}, a {kind}" if name else f"the module, a {kind}"
 
 
 def _operation(node: fx.Node) -> str:
