@@ -55,11 +55,7 @@ def constrain(module: Module, size: Size, c: float) -> Module:
     """
     if not c > 0:
         raise InputError(f"c must be a positive radius, got {c}")
-    layers = (
-        [(f"layer {n}", *entry) for n, entry in enumerate(_layers(module, size))]
-        if isinstance(module, Network)
-        else _parts(module, size)
-    )
+    layers = _named(_layers(module, size)) if isinstance(module, Network) else _parts(module, size)
     _check(layers)
     for _, layer, entry in layers:
         if isinstance(layer, Layer):
@@ -77,12 +73,19 @@ def _layers(network: Network, size: Size) -> list[tuple[Layer, Size]]:
     return list(zip(network.layers, input_sizes(fold(network), size), strict=True))  # type: ignore
 
 
+def _named(layers: Sequence[tuple[Layer, Size]]) -> list[tuple[str, nn.Module, Size]]:
+    return [
+        (f"layer {n}, a {type(layer).__name__}", layer, entry)
+        for n, (layer, entry) in enumerate(layers)
+    ]
+
+
 def _parts(module: nn.Module, size: Size) -> list[tuple[str, nn.Module, Size]]:
     """The layers of any module by name, each once for every size of its input."""
     steps = trace(module)
     chain(steps)  # refuses what has no bound
     found = {
-        (step.module, entry): f"layer {step.name}"
+        (step.module, entry): step.name
         for step, entry in zip(steps, entry_sizes(steps, size), strict=True)
         if step.module is not None
     }
@@ -92,15 +95,13 @@ def _parts(module: nn.Module, size: Size) -> list[tuple[str, nn.Module, Size]]:
 def _check(layers: Sequence[tuple[str, nn.Module, Size]]) -> None:
     """Refuse layers that have no constraint."""
     for name, layer, _ in layers:
-        kind = type(layer).__name__
         if isinstance(layer, Layer) and type(layer).constrain_ is Layer.constrain_:
-            raise InputError(f"{name}, a {kind}, cannot be constrained")
+            raise InputError(f"{name}, cannot be constrained")
     for name, layer, _ in layers:
         if any(isinstance(part, nn.BatchNorm2d) for part in layer.modules()):
             raise InputError(
-                f"batch normalisation under a constraint: {name}, a {type(layer).__name__}, has "
-                "one, which would scale the filter out of its norm ball; build the network "
-                "without (batch_norm=False)"
+                f"batch normalisation under a constraint: {name}, has one, which would scale the "
+                "filter out of its norm ball; build the network without (batch_norm=False)"
             )
 
 
@@ -119,7 +120,7 @@ def sensitivity(network: Network, size: Size, c: float) -> float:
     Source: Eq. 57, sharpened. Chapters 10 and 15.
     """
     layers = _layers(network, size)
-    _check([(f"layer {n}", *entry) for n, entry in enumerate(layers)])
+    _check(_named(layers))
     return prod(layer.constrained_norm(entry, c) for layer, entry in layers)
 
 

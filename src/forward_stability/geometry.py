@@ -95,16 +95,16 @@ def conv_geometry(conv: nn.Conv2d) -> Geometry:
     n, m = conv.kernel_size
     half, padding = (n // 2, m // 2), conv.padding
     circular = conv.padding_mode == "circular"
-    if padding == "valid":
-        padding = (0, 0)
-    if padding == "same":
-        if n % 2 == 0 or m % 2 == 0:
-            raise InputError("padding = 'same' with an even filter: give the padding as a number")
-        padding = half
+    if padding == "same" and (n % 2 == 0 or m % 2 == 0):
+        raise InputError("padding = 'same' with an even filter: give the padding as a number")
+    if isinstance(padding, str):
+        padding = half if padding == "same" else (0, 0)
+    p, q = padding
     if circular and (n % 2 == 0 or m % 2 == 0):
         raise InputError(f"circular padding of an even filter, {n}x{m}: use an odd one")
-    if circular and tuple(padding) != half:
+    if circular and (p, q) != half:
         raise InputError(f"circular padding of {padding} pixels: use {half}, half of the filter")
-    if padding[0] >= n or padding[1] >= m:
+    if p >= n or q >= m:
         raise InputError(f"padding of {padding} pixels for a filter of {n}x{m}: use n - 1 at most")
-    return Geometry(tuple(conv.stride), tuple(padding), circular)  # type: ignore[arg-type]
+    s, t = conv.stride
+    return Geometry((s, t), (p, q), circular)

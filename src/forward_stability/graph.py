@@ -8,7 +8,8 @@ in others, which add values across branches, a layer would be counted twice. Cha
 """
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -86,28 +87,53 @@ def trace(module: nn.Module) -> list[Step]:
     Raises:
         InputError: as :func:`fold`, but for graphs of any form.
     """
+    _check_forwards(module)
+    module = nn.Sequential(module) if _is_leaf(module) else module
+    steps: list[Step] = []
+    index: dict[fx.Node, int] = {}
+    flat: list[bool] = []
+    with _evaluation(module):
+        graph = _graph(module)
+        _check_in_place(graph, module)
+        for node in graph.nodes:
+            step = _step(node, module, index)
+            if steps and not step.inputs:
+                raise InputError(
+                    "the module takes more than one input: wrap it so that it takes one"
+                )
+            index[node] = len(steps)
+            steps.append(step)
+            flat.append(_flat(step, [flat[i] for i in step.inputs]))
+    return steps
+
+
+def _check_forwards(module: nn.Module) -> None:
+    """Refuse what changes a forward where a graph does not see it."""
     for name, part in module.named_modules():
-        lazy = isinstance(part, LazyModuleMixin)  # which has no bound before its first image
-        if not lazy and (part._forward_hooks or part._forward_pre_hooks):
+        hooked = part._forward_hooks or part._forward_pre_hooks
+        if hooked and not issubclass(type(part), LazyModuleMixin):  # refused by its type
             raise InputError(
                 f"{_title(name, part)}, has a forward hook, whose effect is not known: remove it; "
                 "torch.nn.utils.parametrizations has norms of weights without one"
             )
-    module = nn.Sequential(module) if _is_leaf(module) else module
-    graph = _trace(module)
-    _check_in_place(graph, module)
-    steps: list[Step] = []
-    index: dict[fx.Node, int] = {}
-    flat: list[bool] = []
-    for node in graph.nodes:
-        step = _step(node, module, index)
-        if step.inputs or not steps:
-            index[node] = len(steps)
-            steps.append(step)
-            flat.append(_flat(step, [flat[i] for i in step.inputs]))
-        else:
-            raise InputError("the module takes more than one input: wrap it so that it takes one")
-    return steps
+        if "forward" in vars(part):
+            raise InputError(
+                f"{_title(name, part)}, has a forward that its class has not: give that of the "
+                "class, such as the module before torch.compile"
+            )
+
+
+@contextmanager
+def _evaluation(module: nn.Module) -> Iterator[None]:
+    """The module and its parts in evaluation mode, and then in the modes that they had."""
+    modes = [(part, part.training) for part in module.modules()]
+    try:
+        for part, _ in modes:
+            part.training = False
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
 
 
 def entry_sizes(steps: list[Step], size: Size) -> list[Size]:
@@ -190,22 +216,14 @@ def _is_leaf(module: nn.Module) -> bool:
     return ours or (kind.__module__.startswith("torch.nn.") and kind is not nn.Sequential)
 
 
-def _trace(module: nn.Module) -> fx.Graph:
-    """The graph in evaluation mode, whatever the mode of its parts is."""
-    parts = list(module.modules())
-    modes = [part.training for part in parts]
+def _graph(module: nn.Module) -> fx.Graph:
     try:
-        for part in parts:
-            part.training = False
         return _Tracer().trace(module)
     except Exception as error:  # whatever the forward of others raises
         raise InputError(
             f"torch.fx cannot trace {type(module).__name__}: {error} -- its forward must not "
             "depend on the values or the shape of its input"
         ) from error
-    finally:
-        for part, mode in zip(parts, modes, strict=True):
-            part.training = mode
 
 
 ADDITIONS = (operator.add, operator.iadd, torch.add, "add", "add_")
@@ -228,7 +246,7 @@ def _step(node: fx.Node, module: nn.Module, index: dict[fx.Node, int]) -> Step:
         layer, name = module.get_submodule(str(node.target)), str(node.target)
         if len(inputs) != 1 or len(node.args) + len(node.kwargs) != 1:
             raise InputError(f"{_title(name, layer)}, must take one value and nothing else")
-        return Step(name, inputs, _folded(layer, _title(name, layer)), layer)
+        return Step(_title(name, layer), inputs, _folded(layer, _title(name, layer)), layer)
     title = f"{_operation(node)} in {_place(node, module)}"
     if node.target in ADDITIONS and len(node.args) == 2 and not node.kwargs:
         if len(inputs) != 2:

@@ -100,9 +100,9 @@ def certifier(module: nn.Module, size: Size) -> Certifier:
     Source: Theorem 6, sharpened; the rounding in chapter 15.
     """
     folded = fold(module)
-    if not folded or not isinstance(folded[-1], FoldedLinear):
+    layers, classifier = folded[:-1], folded[-1] if folded else None
+    if not isinstance(classifier, FoldedLinear):
         raise InputError("a certified radius needs a classifier, a Linear, as the last layer")
-    *layers, classifier = folded
     report = certify_layers(layers, size, channels=input_channels(folded, size))
     constants = [layer.best for layer in report.layers]
     mean = module.get_buffer("mean") if isinstance(module, Network) else torch.zeros(1, 1, 1)

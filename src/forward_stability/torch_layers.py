@@ -130,7 +130,7 @@ FOLDS: dict[type, Callable[[Any], Folded | None]] = {
 """What folds a layer, by its type."""
 
 KNOWN = (
-    "Use Conv2d, BatchNorm2d, ReLU, AvgPool2d, MaxPool2d, AdaptiveAvgPool2d(1), Flatten, Linear, "
-    "Dropout, sums x + f(x), or the layers of forward_stability.layers"
+    "Use Conv2d, BatchNorm2d, ReLU, AvgPool2d, MaxPool2d, AdaptiveAvgPool2d(1), Flatten or "
+    "torch.flatten(x, 1), Linear, Dropout, sums x + f(x), or what forward_stability.layers has"
 )
 """What an error message says of them."""

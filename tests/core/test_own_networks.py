@@ -374,6 +374,17 @@ def test_modules_of_other_dtypes_and_in_training_are_folded_as_they_are(dtype):
     assert report["best"].a == pytest.approx(again["best"].a, rel=1e-12)
 
 
+def test_a_parametrization_is_read_in_evaluation_mode_and_left_as_it_is():
+    torch.manual_seed(16)
+    module = nn.Sequential(nn.utils.parametrizations.spectral_norm(conv()))
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    report = certify(module.train(), (8, 8))
+    assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
+    assert module.training
+    assert certify(module.eval(), (8, 8)) == report
+    assert torch.equal(fold(module)[0].K, module[0].weight.detach().double())
+
+
 def refuse(module: nn.Module, match: str) -> None:
     with pytest.raises(InputError, match=match):
         certify(module, (8, 8))
@@ -431,6 +442,9 @@ FUNCTIONS = {
     "iadd.* changes a value in place": lambda m, x: (lambda y: (lambda z: m.a(y) + z)(y.add_(x)))(
         m.a(x)
     ),
+    "layer r, a ReLU, .* in place .*": lambda m, x: (lambda y: m.a(m.r(m.drop(m.same(y)))) + y)(
+        m.a(x)
+    ),
     "side by side": lambda m, x: torch.flatten(x),
 }
 FUNCTIONS["add_.* changes a value in place"] = FUNCTIONS.pop("iadd.* changes a value in place")
@@ -444,6 +458,8 @@ def test_an_operation_without_a_bound_is_named(message):
         "one": nn.Conv2d(3, 1, 1),
         "shrink": nn.Conv2d(3, 3, 3, 2, 1),
         "r": nn.ReLU(inplace=True),
+        "drop": nn.Dropout(),
+        "same": nn.Identity(),
     }
     refuse(Function(FUNCTIONS[message], **parts), message)
 
@@ -454,12 +470,18 @@ def test_other_things_that_have_no_certificate():
             return x + y
 
     refuse(Two(), "more than one input")
+    refuse(
+        nn.Sequential(conv(), nn.Linear(6, 2)), "layer 1, a Linear: a Linear acts on the last axis"
+    )
     refuse(nn.Sequential(nn.ReLU()), "no layer has a filter")
     refuse(nn.Sequential(nn.Flatten(), nn.Linear(100, 2)), "do not fit the network")
     refuse(nn.Sequential(conv(), nn.AvgPool2d(9)), "too small for a window")
     hooked = conv()
     hooked.register_forward_hook(lambda *_: None)
     refuse(nn.Sequential(hooked), "layer 0, a Conv2d, has a forward hook")
+    patched = conv()
+    patched.forward = lambda x: x
+    refuse(nn.Sequential(patched), "layer 0, a Conv2d, has a forward that its class has not")
     for bad in (torch.nan, torch.inf):
         broken = conv()
         broken.weight.data[0, 0, 0, 0] = bad
