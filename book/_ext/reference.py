@@ -88,6 +88,7 @@ class PackageWing(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         sections: list[nodes.Node] = []
+        self.env.note_dependency(__file__)
         for module in ordered(Path(self.env.srcdir), self.arguments[0]):
             name = module.removeprefix(f"{PACKAGE}.").removeprefix(f"{self.arguments[0]}.")
             section = nodes.section(ids=[nodes.make_id(name)], names=[name])
