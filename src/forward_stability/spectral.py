@@ -14,7 +14,14 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from forward_stability.errors import InputError
-from forward_stability.rounding import Ball, frobenius, gamma, power_of_two, roots_of_unity
+from forward_stability.rounding import (
+    Ball,
+    frobenius,
+    gamma,
+    power_of_two,
+    rescaled,
+    roots_of_unity,
+)
 
 
 def symbol(K: Tensor, size: tuple[int, int], stride: int | tuple[int, int] = 1) -> Tensor:
@@ -172,7 +179,7 @@ def proven_norm(K: Tensor, size: tuple[int, int], stride: int | tuple[int, int] 
     s, t = (stride, stride) if isinstance(stride, int) else stride
     s, t = s if size[0] % s == 0 else 1, t if size[1] % t == 0 else 1
     scale = power_of_two(K)
-    return proven_symbol(K / scale, size, (s, t)).norm() * scale
+    return rescaled(proven_symbol(K / scale, size, (s, t)).norm(), scale)
 
 
 def block_norm(blocks: Tensor) -> Tensor:
