@@ -5,16 +5,20 @@ shares something slow stays together: the cells of a notebook, the tests of a pa
 """
 
 import os
+import re
 
-import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited by kernels and other processes
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        page = getattr(item, "callspec", None)
-        params = page.params if page else {}
-        group = str(params["visit"]) if "visit" in params else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+class Shares(LoadScopeScheduling):
+    """Tests that belong together go to one process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        page = re.search(r"test_site\.py::.*\[(\S+\.html)", nodeid)
+        return page[1] if page else nodeid.split("::")[0]
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return Shares(config, log)

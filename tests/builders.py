@@ -1,6 +1,7 @@
 """Networks, flows and pictures that several test modules build."""
 
 from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,11 @@ from forward_stability.spectral import trained_weight
 
 SIZE = (8, 6)
 """The height and width of images where no other is said."""
+
+
+def exact(x: torch.Tensor) -> np.ndarray:
+    """The numbers as fractions, which Python computes with without rounding."""
+    return np.vectorize(Fraction)(x.numpy().astype(object))
 
 
 def randn(*shape: int) -> torch.Tensor:

@@ -192,7 +192,7 @@ def judge(mutant: Mutant, timeout: float) -> Mutant:
         if status != 0:
             found = re.search(r"^(?:FAILED|ERROR) (\S+)", output, re.MULTILINE)
             mutant.outcome = "killed"
-            mutant.by = "timeout" if status is None else found[1] if found else f"status {status}"
+            mutant.by = "timeout" if status is None else found[1] if found else "on import"
             break
     else:
         reason = EQUIVALENT.get((mutant.file, mutant.source, mutant.change))

@@ -88,8 +88,9 @@ class PackageWing(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         sections: list[nodes.Node] = []
+        self.env.note_dependency(__file__)
         for module in ordered(Path(self.env.srcdir), self.arguments[0]):
-            name = module.removeprefix(f"{PACKAGE}.")
+            name = module.removeprefix(f"{PACKAGE}.").removeprefix(f"{self.arguments[0]}.")
             section = nodes.section(ids=[nodes.make_id(name)], names=[name])
             section += nodes.title("", "", nodes.literal("", name))
             options = ("members:", "ignore-module-all:", "member-order: bysource")

@@ -17,7 +17,7 @@ from forward_stability.layer import Folded, Size, WeightedBound, euclidean
 from forward_stability.operators import conv, global_pool, pad_channels, pool2, pool2_norm
 from forward_stability.prox import relu
 from forward_stability.report import Check, LayerReport
-from forward_stability.rounding import gamma, matrix_bound, power_of_two
+from forward_stability.rounding import gamma, matrix_bound, power_of_two, rescaled
 from forward_stability.spectral import proven_norm
 
 Bounds = tuple[LayerReport, list[WeightedBound]]
@@ -118,7 +118,8 @@ def up(bound: float) -> float:
 def bias_norm(b: Tensor, size: Size) -> float:
     """The norm of the features that equal b at every pixel, rounded upwards."""
     scale = power_of_two(b)
-    return float((b / scale).norm()) * scale * sqrt(prod(size)) * (1 + gamma(len(b) + 8))
+    norm = float((b / scale).norm()) * sqrt(prod(size)) * (1 + gamma(len(b) + 8))
+    return rescaled(norm, scale)
 
 
 def conv_error(x: Tensor, K: Tensor, b: Tensor, stride: int = 1, more: int = 0) -> Tensor:

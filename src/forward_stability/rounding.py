@@ -12,7 +12,7 @@ products of matrices are all that is computed. Chapter 15.
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import frexp
+from math import frexp, inf, nextafter
 
 import torch
 from torch import Tensor
@@ -81,9 +81,8 @@ class Ball:
     def norm(self) -> float:
         """An upper bound of the spectral norms of all of them, of the whole batch."""
         scale, radius = power_of_two(self.centre), float(self.radius.max())
-        return (largest_bound((self.centre / scale).flatten(0, -3)) * scale + radius) * (
-            1 + gamma(2)
-        )
+        bound = rescaled(largest_bound((self.centre / scale).flatten(0, -3)), scale)
+        return (bound + radius) * (1 + gamma(2))
 
 
 def frobenius(x: Tensor) -> Tensor:
@@ -150,7 +149,12 @@ def matrix_bound(W: Tensor) -> float:
         InputError: if an entry is not finite.
     """
     scale = power_of_two(W)
-    return largest_bound((W / scale)[None]) * scale
+    return rescaled(largest_bound((W / scale)[None]), scale)
+
+
+def rescaled(bound: float, scale: float) -> float:
+    """bound · scale, rounded upwards where it leaves the range of the normal numbers."""
+    return nextafter(bound * scale, inf) if bound else 0.0
 
 
 @lru_cache(maxsize=64)

@@ -14,7 +14,15 @@ from torch.nn.utils import parametrize
 
 from forward_stability.errors import InputError
 from forward_stability.geometry import conv_geometry, square
-from forward_stability.rounding import Ball, U, frobenius, gamma, power_of_two, roots_of_unity
+from forward_stability.rounding import (
+    Ball,
+    U,
+    frobenius,
+    gamma,
+    power_of_two,
+    rescaled,
+    roots_of_unity,
+)
 
 
 def symbol(K: Tensor, size: tuple[int, int], stride: int | tuple[int, int] = 1) -> Tensor:
@@ -170,7 +178,7 @@ def proven_norm(K: Tensor, size: tuple[int, int], stride: int | tuple[int, int] 
     Source: :mod:`~forward_stability.rounding`. Chapter 15.
     """
     scale = power_of_two(K)
-    return proven_symbol(K / scale, size, dividing(stride, size)).norm() * scale
+    return rescaled(proven_symbol(K / scale, size, dividing(stride, size)).norm(), scale)
 
 
 def dividing(stride: int | tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:

@@ -4,10 +4,9 @@ from dataclasses import replace
 from fractions import Fraction
 from math import sqrt
 
-import numpy as np
 import pytest
 import torch
-from builders import certifier_of, constrained_network, linear_network, randn
+from builders import certifier_of, constrained_network, exact, linear_network, randn
 
 from forward_stability.attack import pgd_attack
 from forward_stability.certificates import certify_layers
@@ -104,11 +103,6 @@ def test_the_margin_of_each_pair_beats_the_norm_of_the_classifier():
     plain = (top[:, 0] - top[:, 1]) / (sqrt(2) * c.constant * norm)
     assert bool((plain * (1 - 1e-9) <= R).all())
     assert bool((plain * 1.01 < R).any())
-
-
-def exact(x: torch.Tensor) -> np.ndarray:
-    """The numbers as fractions, which Python computes with without rounding."""
-    return np.vectorize(Fraction)(x.numpy().astype(object))
 
 
 def test_a_radius_is_never_above_that_in_exact_arithmetic():

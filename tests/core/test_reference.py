@@ -33,7 +33,7 @@ def test_reference_satisfies_the_inclusion():
     for t in np.linspace(0.05, 1.95, 20):
         path = torch.from_numpy(slow_solution(flow, x0, [0, t, t + h]).path)
         xi = -(path[2] - path[1]) / h - flow.force(t, path[1])
-        assert in_normal_cone(xi, path[1], tol=1e-3)
+        assert in_normal_cone(xi, path[1], tol=3e-5)  # a difference quotient is off by O(h)
         contacts += int((path[1] == 0).sum())
     assert contacts > 0
 

@@ -67,8 +67,8 @@ def test_scheme_and_reference_agree_on_the_ratio(equation):
     coarse, fine = ratio(equation, found, 200), ratio(equation, found, 400)
     for i in range(6):
         error = abs(fine[i].item() - reference_ratio(equation, found.take(i)))
-        assert error < 1.5 * abs(coarse[i] - fine[i]).item() + 1e-4
-        assert error < 2e-3
+        assert error < 1.01 * abs(coarse[i] - fine[i]).item() + 1e-6
+        assert error < 6e-4
 
 
 @pytest.mark.parametrize("equation", EQUATIONS)

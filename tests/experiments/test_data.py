@@ -77,8 +77,8 @@ def test_a_truncated_image_is_named(tmp_path):
 
 def test_images_of_two_sizes_are_refused(tmp_path):
     name = write_pictures(tmp_path / "pets", {"cat": 0, "dog": 0}, (3, 3), (6, 8))
-    Image.new("RGB", (9, 6)).save(tmp_path / "pets" / "train" / "dog" / "02.png")
-    with pytest.raises(InputError, match=r"02\.png has 9x6 pixels, the images before it 8x6"):
+    Image.new("RGB", (9, 6)).save(tmp_path / "pets" / "train" / "cat" / "01.png")
+    with pytest.raises(InputError, match=r"01\.png has 9x6 pixels, the images before it 8x6"):
         data.load_dataset(name, progress=False)
 
 

@@ -1,5 +1,7 @@
 """Certified radii of a trained network beside an attack, as the command writes them."""
 
+from dataclasses import replace
+
 import torch
 
 from forward_stability import cli
@@ -99,3 +101,14 @@ def test_a_success_counts_only_inside_the_ball(wide, constrained, tmp_path, monk
         found = radii.measure_radii(run, wide)["attack"]
         assert found["inside_certified_radius"] == {"attacked": 10, "successes": successes}
         assert found["images"] == 10
+
+
+def test_where_no_answer_is_certified_all_of_it_is_zero(wide, constrained, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "load_dataset", lambda *_, **__: wide)
+    run = train(constrained.changed(variant="S", steps=4), tmp_path / "run", device="cpu")
+    labels = run.network()(scale(wide.test_images)).argmin(1)
+    entry = radii.measure_radii(run, replace(wide, test_labels=labels), steps=1, restarts=1)
+    assert (entry["clean"], entry["median_radius"], entry["certified"]) == (0, 0, [0, 0, 0])
+    assert entry["curve"]["certified"] == [0] * 101
+    assert entry["attack"]["accuracy"] == [0, 0, 0]
+    assert entry["attack"]["inside_certified_radius"] == {"attacked": 0, "successes": 0}

@@ -5,7 +5,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from forward_stability.experiments import runs
+from forward_stability.experiments import provenance
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,8 +22,8 @@ def test_the_wheel_carries_the_results(tmp_path):
 
 
 def test_results_are_found_in_a_wheel_and_in_a_checkout(tmp_path, monkeypatch):
-    assert runs.results_root() == ROOT / "results"
+    assert provenance.results_root() == ROOT / "results"
     package = tmp_path / "site-packages" / "forward_stability"
     (package / "results").mkdir(parents=True)
-    monkeypatch.setattr(runs, "__file__", str(package / "experiments" / "runs.py"))
-    assert runs.results_root() == package / "results"
+    monkeypatch.setattr(provenance, "PACKAGE", package)
+    assert provenance.results_root() == package / "results"
