@@ -47,6 +47,9 @@ class TestChapter:
         assert first.source == INSTALL.format(repository=settings["repository"]["url"])
         assert first.metadata.tags == ["remove-cell"]  # a page does not need it
 
+    def test_the_import_cell_is_short(self, path):
+        assert len(code_cells(path)[1].source.splitlines()) <= 10
+
     def test_no_cell_failed_or_warned(self, path):
         for cell in code_cells(path):
             for output in cell.outputs:

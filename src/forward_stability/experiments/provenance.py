@@ -6,10 +6,12 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from forward_stability import __version__
+from forward_stability.experiments.storage import read_json
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -21,6 +23,15 @@ def results_root() -> Path:
     """
     carried = PACKAGE / "results"
     return carried if carried.is_dir() else PACKAGE.parents[1] / "results"
+
+
+def load_result(name: str) -> Any:
+    """A result that comes with the book, such as "shifts.json".
+
+    Raises:
+        InputError: if there is none of this name.
+    """
+    return read_json(results_root() / name)
 
 
 def environment(device: str) -> dict[str, str]:
