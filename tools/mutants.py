@@ -85,7 +85,7 @@ def changes(node: ast.AST) -> Iterator[ast.AST]:
     for field in ("op", "ops"):
         operator = getattr(node, field, None)
         operator = operator[0] if isinstance(operator, list) else operator
-        if type(operator) in OPERATORS:
+        if isinstance(operator, ast.AST) and type(operator) in OPERATORS:
             changed, new = copy.deepcopy(node), OPERATORS[type(operator)]()
             setattr(changed, field, [new, *changed.ops[1:]] if field == "ops" else new)  # type: ignore
             yield changed

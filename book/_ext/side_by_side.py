@@ -9,6 +9,7 @@ MyST-NB, which says what is wrong.
 import multiprocessing
 import os
 from pathlib import Path
+from typing import Any
 
 from jupyter_cache import get_cache
 from jupyter_cache.executors.basic import ExecutionWorkerLocalMProc, ProcessData
@@ -26,7 +27,7 @@ def execute(_app: Sphinx, env: BuildEnvironment, pages: list[str]) -> None:
     cache = get_cache(settings.execution_cache_path)
     for path in notebooks:
         cache.add_nb_to_project(str(path))
-    records = cache.list_unexecuted()
+    records: list[Any] = cache.list_unexecuted()  # SQLAlchemy types their fields as columns
     # The largest first: the last one to end should not be one of the longest.
     records.sort(key=lambda record: Path(record.uri).stat().st_size, reverse=True)
     timeout = settings.execution_timeout

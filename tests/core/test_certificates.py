@@ -191,7 +191,8 @@ def test_a_chain_of_weighted_layers_beats_the_product_of_plain_constants():
 def test_the_constant_of_a_chain_of_weighted_norms_is_attained():
     """Two reflections, each in its own weighted norm: e3 goes to e2 and then to e1."""
     w1, w2 = torch.tensor([[1.0, 2.0, 4.0], [1.0, 3.0, 3.0]], dtype=torch.float64)
-    layers: list[Folded] = [FoldedConv(sum(delta(3, 3, i, i, 1) for i in range(3)), 0 * w1)]
+    identity = sum((delta(3, 3, i, i, 1) for i in range(3)), torch.zeros(3, 3, 3, 3).double())
+    layers: list[Folded] = [FoldedConv(identity, 0 * w1)]
     for w, (i, j) in ((w1, (2, 1)), (w2, (1, 0))):
         u = (unit(3, i, 1) - unit(3, j, 1)) / sqrt(2)
         K = torch.zeros(3, 3, 3, 3, dtype=torch.float64)
