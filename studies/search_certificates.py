@@ -2,12 +2,14 @@
 
     python studies/search_certificates.py [--networks 5000] [--seed 0]
 
-Networks of all variants and lists of layers of one's own, with batch normalisations whose variance
-is anything from 0 to 1000 and whose γ is tiny, zero or negative, for images of 1x1 to 9x9 pixels
-and 1 to 3 channels. For every layer and for the whole, gradient ascent on pairs looks for a
+Networks of all variants, lists of layers of one's own, networks of PyTorch's layers (periodic and
+with zero padding, strides, poolings, sums), with batch normalisations whose variance is anything
+from 0 to 1000 and whose γ is tiny, zero or negative, for images of 1x1 to 9x9 pixels and 1 to 3
+channels. For every layer and for the whole, gradient ascent on pairs looks for a
 distance that grows by more than its proven constant, and on single inputs for a feature beyond its
-growth bound. Written to results/search_certificates.json: the largest ratio of each field. Exit
-status 1 if one is above 1 + 1e-12.
+growth bound. Each network has a seed of its own, and a process a core does its share. Written to
+results/search_certificates.json: the largest ratio of each field. Exit status 1 if one is above
+1 + 1e-12.
 """
 
 import argparse
@@ -16,12 +18,14 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
+from joblib import Parallel, delayed
 from torch import Tensor, nn
 
 from forward_stability.certificates import certify_layers
 from forward_stability.experiments.provenance import command, environment, results_root
 from forward_stability.experiments.storage import write_json
-from forward_stability.folding import fold, forward
+from forward_stability.folding import forward
+from forward_stability.graph import fold
 from forward_stability.layer import Folded
 from forward_stability.layers import (
     Classifier,
@@ -44,7 +48,7 @@ def choice(options: list):
     return options[int(torch.randint(len(options), ()))]
 
 
-def own_network(width: int) -> list[Layer]:
+def own_network(width: int) -> nn.Sequential:
     """Layers in an order of one's own, up to six of them."""
     layers: list[Layer] = [Halving()] if torch.rand(()) < 0.2 else []
     layers.append(Convolution(width, width, batch_norm=bool(torch.rand(()) < 0.5)))
@@ -60,7 +64,47 @@ def own_network(width: int) -> list[Layer]:
             layers.append(layer(width, norm) if layer else ResidualS(width, norm, outer_relu=False))
         width *= 2 if kind in ("pooling", "strided") else 1
     layers += [GlobalPooling(), Classifier(width, 3)] if torch.rand(()) < 0.5 else [Flattening()]
-    return layers
+    return nn.Sequential(*layers)
+
+
+class Sum(nn.Module):
+    """A residual block of another hand: x, or a convolution of x, and a branch."""
+
+    def __init__(self, branch: nn.Module, shortcut: nn.Module) -> None:
+        super().__init__()
+        self.branch, self.shortcut = branch, shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.branch(x) + self.shortcut(x)
+
+
+def torch_conv(into: int, out: int, stride: int = 1) -> nn.Conv2d:
+    """A convolution whose output has the size of its input, divided by the stride."""
+    mode = choice(["zeros", "circular"])
+    return nn.Conv2d(into, out, 3, stride, 1, bias=bool(torch.rand(()) < 0.5), padding_mode=mode)
+
+
+def torch_network(width: int) -> nn.Sequential:
+    """PyTorch's own layers, up to five parts of them."""
+    layers: list[nn.Module] = [torch_conv(width, width)]
+    for _ in range(int(torch.randint(0, 5, ()))):
+        kind = choice(["conv", "norm", "relu", "sum", "sum", "mean", "max"])
+        if kind == "conv":
+            layers.append(torch_conv(width, width, choice([1, 2])))
+        elif kind == "norm":
+            layers.append(nn.BatchNorm2d(width))
+        elif kind == "relu":
+            layers.append(nn.ReLU())
+        elif kind == "sum":
+            branch = [torch_conv(width, width), nn.BatchNorm2d(width), nn.ReLU()]
+            branch.append(torch_conv(width, width))
+            layers.append(Sum(nn.Sequential(*branch), choice([nn.Identity(), nn.ReLU()])))
+        else:
+            pool = nn.AvgPool2d if kind == "mean" else nn.MaxPool2d
+            layers.append(pool(3, choice([1, 2, 3]), 1))
+    if torch.rand(()) < 0.5:
+        layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 3)]
+    return nn.Sequential(*layers)
 
 
 @torch.no_grad()
@@ -78,7 +122,7 @@ def disturb_(module: nn.Module) -> None:
                 sign = torch.tensor([1.0, 1.0, 0.0, -1.0])[torch.randint(4, gamma.shape)]
                 part.weight.copy_(gamma * sign)
                 part.bias.normal_().mul_(10 ** float(torch.empty(()).uniform_(-2, 2)))
-        elif isinstance(part, Layer):
+        else:
             scale = 10 ** float(torch.empty(()).uniform_(-2, 1))
             for parameter in part.parameters(recurse=False):
                 parameter.normal_().mul_(scale)
@@ -128,9 +172,10 @@ def pairs(shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     return x, x + near * torch.randn(STARTS, *shape, dtype=torch.float64)
 
 
-def search(layers: list[Folded], shape: tuple[int, int, int], worst: dict[str, float]) -> None:
-    """Every proven field of a network's report."""
-    report = certify_layers(layers, shape[1:])
+def search(layers: list[Folded], shape: tuple[int, int, int]) -> dict[str, float]:
+    """The largest ratio of every proven field of a network's report."""
+    report = certify_layers(layers, shape[1:], channels=shape[0])
+    worst: dict[str, float] = {}
 
     def record(field: str, ratio: float) -> None:
         worst[field] = max(worst.get(field, 0.0), ratio)
@@ -154,6 +199,24 @@ def search(layers: list[Folded], shape: tuple[int, int, int], worst: dict[str, f
         if constants.c_proven:
             grown = partial(growth, f, constants.g, constants.c)
             record(f"{constants.name}: g and c", ascend(grown, [a]))
+    return worst
+
+
+def one(seed: int) -> dict[str, float]:
+    """A network and what is found of it."""
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    width, size = choice([1, 2, 3]), (choice([*range(1, 10)]), choice([*range(1, 10)]))
+    kind = choice(["D", "S", "original", "own", "own", "torch"])
+    if kind == "own":
+        network: nn.Module = own_network(width)
+    elif kind == "torch":
+        network = torch_network(width)
+    else:
+        norm = kind == "original" or bool(torch.rand(()) < 0.7)
+        network = Network(kind, 1, width, width, 3, batch_norm=norm)
+    disturb_(network)
+    return search(fold(network.double().eval()), (width, *size))
 
 
 def main() -> int:
@@ -162,25 +225,11 @@ def main() -> int:
     parser.add_argument("--networks", type=int, default=5000)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    torch.manual_seed(args.seed)
+    seeds = range(args.seed, args.seed + args.networks)
     worst: dict[str, float] = {}
-    for number in range(args.networks):
-        width, size = choice([1, 2, 3]), (choice([*range(1, 10)]), choice([*range(1, 10)]))
-        if number % 2:
-            network = nn.Module()
-            network.layers = nn.ModuleList(own_network(width))
-        else:
-            variant = choice(["D", "S", "original"])
-            network = Network(
-                variant,
-                1,
-                width,
-                width,
-                3,
-                batch_norm=variant == "original" or bool(torch.rand(()) < 0.7),
-            )
-        disturb_(network)
-        search(fold(network.double().eval()), (width, *size), worst)
+    for found in Parallel(n_jobs=-1, return_as="generator")(delayed(one)(s) for s in seeds):
+        for field, ratio in found.items():
+            worst[field] = max(worst.get(field, 0.0), ratio)
     for field, ratio in sorted(worst.items()):
         print(f"{field:<34}{ratio:.15f}")
     broken = [field for field, ratio in worst.items() if ratio > LIMIT]

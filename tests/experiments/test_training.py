@@ -20,7 +20,7 @@ from forward_stability.constraint import plain_weights
 from forward_stability.errors import InputError
 from forward_stability.experiments import evaluation, training
 from forward_stability.experiments.config import Beyond, Config
-from forward_stability.experiments.data import load_dataset, scale
+from forward_stability.experiments.data import from_tensors, load_dataset, scale
 from forward_stability.experiments.runs import Run
 from forward_stability.experiments.training import Trainer, margin_loss, score_scale, train
 from forward_stability.folding import input_sizes
@@ -247,6 +247,58 @@ def test_divergence_is_said(config, tmp_path, monkeypatch):
     monkeypatch.setattr(training.Trainer, "step", lambda *_: torch.tensor(float("nan")))
     with pytest.raises(InputError, match=r"diverged before step 5 .* lower the learning rate"):
         training.train(config, tmp_path / "run")
+
+
+def test_a_trainer_resolves_its_configuration():
+    """One pass over the images, however many steps the paper takes."""
+    trainer = Trainer(Config(epochs=1), load_dataset("digits"), "cpu")
+    assert trainer.config.steps == trainer.batches == 12
+
+
+def own_tensors() -> tuple[tuple[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
+    torch.manual_seed(0)
+    images = torch.randint(256, (12, 2, 8, 8), dtype=torch.uint8)
+    labels = torch.arange(12) % 3
+    return (images[:9], labels[:9]), (images[9:], labels[9:])
+
+
+def test_tensors_of_ones_own_are_trained_on(tmp_path):
+    dataset = from_tensors(*own_tensors(), name="mine")
+    config = Config(variant="S", blocks=1, width=2, steps=3, batch_size=4, evaluate_every=3)
+    run = train(config, tmp_path / "run", dataset=dataset, device="cpu")
+    assert run.done
+    assert (run.config.dataset, len(dataset.classes)) == ("mine", 3)
+    network = run.network()
+    assert network(torch.rand(2, 2, 8, 8)).shape == (2, 3)
+    changed = from_tensors(*own_tensors()[::-1], name="mine")
+    with pytest.raises(InputError, match="holds a run of another data"):
+        train(config, tmp_path / "run", dataset=changed, device="cpu")
+    with pytest.raises(InputError, match="unknown data set 'mine'"):
+        train(run.config, tmp_path / "other", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a, b: ((a[0] / 255, a[1]), b), r"train images must be uint8 .* got torch.float32"),
+        (lambda a, b: ((a[0][0], a[1]), b), "train images must be uint8 of shape"),
+        (lambda a, b: ((a[0][:0], a[1][:0]), b), "train images must be uint8 of shape"),
+        (lambda a, b: (a, (b[0], b[1].int())), "test labels must be int64"),
+        (lambda a, b: (a, (b[0], b[1][:2])), r"test labels must be int64 of shape \(3,\)"),
+        (lambda a, b: (a, (b[0], b[1] + 1)), r"test labels must be in 0, …, 2"),
+        (lambda a, b: ((a[0], a[1] - 1), b), r"train labels must be in 0, …, 1"),
+        (lambda a, b: (a, (b[0][..., :7], b[1])), r"shape \(2, 8, 8\) of the others"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_said(change, message):
+    with pytest.raises(InputError, match=message):
+        from_tensors(*change(*own_tensors()))
+
+
+def test_the_name_of_another_data_set_is_refused():
+    for name in ("digits", "cifar10", "imagefolder:x"):
+        with pytest.raises(InputError, match="is the name of another data set"):
+            from_tensors(*own_tensors(), name=name)
 
 
 def test_a_gpu_that_is_not_there_is_said():

@@ -1,11 +1,13 @@
 """Data sets as tensors in memory, and their augmentation.
 
 ``digits`` comes with scikit-learn, so that every chapter runs without a download. The others come
-through torchvision, from a folder for data (see :func:`data_root`) into one checked file each.
+through torchvision, from a folder for data (see :func:`data_root`) into one checked file each, or
+are tensors of one's own.
 """
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,7 @@ class Dataset:
     """A data set in memory.
 
     Attributes:
-        name: as given to :func:`load_dataset`.
+        name: as given to :func:`load_dataset` or :func:`from_tensors`.
         classes: the names of the classes.
         train_images, test_images: uint8, shape ``(n, channels, height, width)``.
         train_labels, test_labels: int64, shape ``(n,)``.
@@ -118,6 +120,57 @@ def load_dataset(
         save_tensors(path, tensors, {"classes": classes})
         return _load(name, path, mend)
     return _load(name, path, f"delete it and {mend}")
+
+
+def from_tensors(
+    train: tuple[Tensor, Tensor],
+    test: tuple[Tensor, Tensor],
+    *,
+    name: str = "tensors",
+    classes: Sequence[str] = (),
+    flips: bool = False,
+) -> Dataset:
+    """A data set of your own, for :func:`~forward_stability.experiments.training.train`.
+
+    Args:
+        train, test: images, uint8 of shape ``(n, channels, height, width)``, and labels, int64 of
+            shape ``(n,)``.
+        name: under which run folders remember it.
+        classes: their names; the numbers 0, 1, … unless given.
+        flips: whether a mirrored image keeps its class, so that augmentation may flip it.
+
+    Raises:
+        InputError: if shapes, types or labels do not fit, or the name is that of another data set.
+
+    Chapter 15.
+    """
+    if name == "digits" or name in SETS or name.startswith("imagefolder:"):
+        raise InputError(f"{name!r} is the name of another data set: choose your own")
+    count = len(classes) or (int(train[1].max()) + 1 if train[1].numel() else 0)
+    for part, (images, labels) in (("train", train), ("test", test)):
+        if images.dtype != torch.uint8 or images.dim() != 4 or not images.numel():
+            raise InputError(
+                f"{part} images must be uint8 of shape (n, channels, height, width), got "
+                f"{images.dtype} of shape {tuple(images.shape)}: values in [0, 1] become bytes by "
+                "(255 * images).round().to(torch.uint8)"
+            )
+        if labels.dtype != torch.int64 or labels.shape != images.shape[:1]:
+            raise InputError(
+                f"{part} labels must be int64 of shape ({len(images)},), got {labels.dtype} of "
+                f"shape {tuple(labels.shape)}"
+            )
+        if int(labels.min()) < 0 or int(labels.max()) >= count:
+            raise InputError(f"{part} labels must be in 0, …, {count - 1}, one for each class")
+        shape, given = tuple(train[0].shape[1:]), tuple(images.shape[1:])
+        if given != shape:
+            raise InputError(f"test images must have the shape {shape} of the others, got {given}")
+    tensors = {
+        "train_images": train[0],
+        "train_labels": train[1],
+        "test_images": test[0],
+        "test_labels": test[1],
+    }
+    return _dataset(name, tensors, classes or [str(k) for k in range(count)], flips)
 
 
 def _load(name: str, path: Path, mend: str) -> Dataset:

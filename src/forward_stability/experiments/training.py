@@ -13,6 +13,7 @@ nothing; on a GPU the whole step is one CUDA graph, whose layers are compiled in
 
 import hashlib
 import time
+from dataclasses import replace
 from functools import lru_cache
 from math import sqrt
 from pathlib import Path
@@ -135,12 +136,13 @@ class Trainer:
     """Network and optimiser of a run, and the step they take.
 
     Args:
-        config: resolved (see :meth:`Config.resolved`).
+        config: what and how; it is resolved for the data (:meth:`Config.resolved`).
         dataset: the data.
         device: such as "cpu" or "cuda".
     """
 
     def __init__(self, config: Config, dataset: Dataset, device: str) -> None:
+        config = config.resolved(len(dataset.train_images))
         self.config, self.device, self.flips = config, device, dataset.flips
         self.images = dataset.train_images.to(device)
         self.labels = dataset.train_labels.to(device)
@@ -239,12 +241,22 @@ class Trainer:
                 self.optimiser.state[parameter]["momentum_buffer"] = buffer
 
 
-def train(config: Config, folder: Path, *, device: str = "auto", progress: bool = False) -> Run:
+def train(
+    config: Config,
+    folder: Path,
+    *,
+    dataset: Dataset | None = None,
+    device: str = "auto",
+    progress: bool = False,
+) -> Run:
     """Train a network into a run folder; goes on where an earlier call was stopped.
 
     Args:
         config: what and how.
         folder: the run folder.
+        dataset: images and labels of one's own, from
+            :func:`~forward_stability.experiments.data.from_tensors`, in place of the data set that
+            the configuration names.
         device: "auto", "cpu" or "cuda".
         progress: show a progress bar.
 
@@ -258,8 +270,9 @@ def train(config: Config, folder: Path, *, device: str = "auto", progress: bool 
     Source: Sect. 4. Chapters 8 and 13.
     """
     device = choose_device(device)
-    dataset = load_dataset(config.dataset, progress=progress)
-    config = config.resolved(len(dataset.train_images))
+    if dataset is None:
+        dataset = load_dataset(config.dataset, progress=progress)
+    config = replace(config, dataset=dataset.name).resolved(len(dataset.train_images))
     run = Run.create(folder, config, dataset, device)
     if run.done:
         return run
