@@ -20,5 +20,10 @@ class Shares(LoadScopeScheduling):
         return page[1] if page else nodeid.split("::")[0]
 
 
+def pytest_xdist_auto_num_workers(config):
+    """Two more than cores: tests often wait, for a browser or for a process that they killed."""
+    return (os.cpu_count() or 1) + 2
+
+
 def pytest_xdist_make_scheduler(config, log):
     return Shares(config, log)
