@@ -11,7 +11,6 @@ There is no batch normalisation (chapter 11 says why). Chapter 15.
 
 from collections.abc import Sequence
 from math import prod
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -25,13 +24,11 @@ from forward_stability.layers import PeriodicConv2d
 from forward_stability.models import Network
 from forward_stability.spectral import norm_ball, trained_weight
 
-Module = TypeVar("Module", bound=nn.Module)
-
 INITIALISATIONS = ("paper", "identity", "isometry")
 """Of the residual layers of a constrained network, see :func:`initialise_`."""
 
 
-def constrain(module: Module, size: Size, c: float) -> Module:
+def constrain(module: nn.Module, size: Size, c: float) -> nn.Module:
     r"""Parametrize every filter of a network by its norm ball, for images of one size.
 
     The layers of this package get the radii of Theorem 6, of which those of the two filters of a
