@@ -152,11 +152,11 @@ def norm(x: Tensor) -> Tensor:
     return x.flatten(1).norm(dim=1)
 
 
-def stretch(f: Callable[[Tensor], Tensor], bound: float, x: Tensor, y: Tensor) -> Tensor:
-    """‖f(x) − f(y)‖ over its bound, less what rounding may have added to the difference."""
+def stretch(f: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:
+    """‖f(x) − f(y)‖ / ‖x − y‖, less what rounding may have added to the difference."""
     fx, fy = f(x), f(y)
     rounding = 1e-13 * (norm(fx) + norm(fy)).detach()
-    return (norm(fx - fy) - rounding) / (bound * norm(x - y) + 1e-300)
+    return (norm(fx - fy) - rounding) / (norm(x - y) + 1e-300)
 
 
 def growth(f: Callable[[Tensor], Tensor], g: float, c: float, x: Tensor) -> Tensor:
@@ -186,16 +186,18 @@ def search(layers: list[Folded], shape: tuple[int, int, int]) -> dict[str, float
             a, b = pairs(tuple(x.shape[1:])) if x.dim() == 4 else (x, x)
             if x.dim() == 4:
                 name = f"{layer.kind}: "
-                record(name + "lipschitz", ascend(partial(stretch, layer, entry.lipschitz), [a, b]))
-                record(name + "best", ascend(partial(stretch, layer, entry.best), [a, b]))
+                ratio = ascend(partial(stretch, layer), [a, b])
+                record(name + "lipschitz", ratio / (entry.lipschitz + 1e-300))
+                record(name + "best", ratio / (entry.best + 1e-300))
                 grown = partial(growth, layer, entry.gain, entry.offset)
                 record(name + "gain and offset", ascend(grown, [a]))
         x = layer(x)
     f = partial(forward, layers)
     a, b = pairs(shape)
+    ratio = ascend(partial(stretch, f), [a, b])
     for constants in report.constants:
         if constants.a_proven:
-            record(f"{constants.name}: a", ascend(partial(stretch, f, constants.a), [a, b]))
+            record(f"{constants.name}: a", ratio / (constants.a + 1e-300))
         if constants.c_proven:
             grown = partial(growth, f, constants.g, constants.c)
             record(f"{constants.name}: g and c", ascend(grown, [a]))
