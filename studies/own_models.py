@@ -7,6 +7,7 @@ Written to results/own_models.json: the proven constant a of each, or the messag
 """
 
 import argparse
+from typing import Any
 
 import torch
 import torchvision.models as zoo
@@ -24,7 +25,7 @@ CIFAR, SMALL, LARGE = (3, 32, 32), (3, 8, 8), (3, 64, 64)
 class Block(nn.Module):
     """σ(x + f(x)), with two normalised convolutions in f."""
 
-    def __init__(self, width: int, mode: str) -> None:
+    def __init__(self, width: int, mode: Any) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(width, width, 3, padding=1, bias=False, padding_mode=mode)
         self.bn1 = nn.BatchNorm2d(width)
@@ -36,7 +37,7 @@ class Block(nn.Module):
         return torch.relu(x + self.bn2(self.conv2(y)))
 
 
-def residual(mode: str) -> nn.Module:
+def residual(mode: Any) -> nn.Module:
     """A small residual network."""
     stem = nn.Conv2d(3, 8, 3, padding=1, padding_mode=mode)
     head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10))

@@ -16,6 +16,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from joblib import Parallel, delayed
@@ -229,7 +230,8 @@ def main() -> int:
     args = parser.parse_args()
     seeds = range(args.seed, args.seed + args.networks)
     worst: dict[str, float] = {}
-    for found in Parallel(n_jobs=-1, return_as="generator")(delayed(one)(s) for s in seeds):
+    everything: Any = Parallel(n_jobs=-1, return_as="generator")(delayed(one)(s) for s in seeds)
+    for found in everything:
         for field, ratio in found.items():
             worst[field] = max(worst.get(field, 0.0), ratio)
     for field, ratio in sorted(worst.items()):

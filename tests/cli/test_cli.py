@@ -82,7 +82,11 @@ def test_certify_prints_the_report_and_writes_it(images, capsys):
     assert [constants["name"] for constants in report["constants"]][-1] == "best"
     assert cli.main(["certify", folder, "--size", "9", "8"]) == 0
     assert "on 9x8 pixels" in capsys.readouterr().out
-    fails(capsys, ["certify", folder, "--size", "0", "8"], "positive image size")
+    fails(
+        capsys,
+        ["certify", folder, "--size", "0", "8"],
+        "size of the images must be positive, got 0x8",
+    )
 
 
 def test_data_says_what_is_there(images, capsys):

@@ -27,7 +27,7 @@ from forward_stability.folding import input_sizes
 from forward_stability.graph import fold
 from forward_stability.layers import Convolution, PeriodicConv2d, Pooling, ResidualD
 from forward_stability.models import Network
-from forward_stability.spectral import conv_norm
+from forward_stability.spectral import conv_norm, trained_weight
 
 WIDE = (8, 16)
 
@@ -336,6 +336,9 @@ def test_the_hypotheses_hold_at_every_step(wide, constrained, options, precision
     """In float64, without any tolerance; large steps leave the balls all the time."""
     config = constrained.changed(precision=precision, **options).resolved(10)
     trainer, outside = Trainer(config, wide, "cpu"), 0
+    for module in trainer.network.modules():
+        if parametrize.is_parametrized(module, "weight"):
+            trained_weight(module).data.mul_(3)
     for step in range(config.steps):
         for norm, limit in norms(trainer.network):
             assert norm <= limit
