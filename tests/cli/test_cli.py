@@ -85,7 +85,7 @@ def test_certify_prints_the_report_and_writes_it(images, capsys):
     fails(
         capsys,
         ["certify", folder, "--size", "0", "8"],
-        "size of the images must be positive, got 0x8",
+        "must be positive, got 0x8",
     )
 
 
