@@ -57,10 +57,7 @@ class FoldedResidual(Folded):
             gain=1.0 if decays else best,
             offset=bias_norm(offset, size),
             norms={"A1": norm1, "A2": norm2},
-            biases={
-                "b1": bias_norm(self.b1, size),
-                "b2": bias_norm(self.b2, size),
-            },
+            biases=bias_norms(self.b1, self.b2, size),
             checks=(Check("14", "−min K2 ≤ 0 (A2 ≥ 0)", negative, 0),) if theorem else (),
         )
         return report, [euclidean(best)]
@@ -114,10 +111,7 @@ class FoldedOriginal(Folded):
             offset=bias_norm(at_zero(self.b1, self.K2, self.b2), out),
             norms={"A1": norm1, "A2": norm2},
             bounds=() if exact else ("A1",),
-            biases={
-                "b1": bias_norm(self.b1, out),
-                "b2": bias_norm(self.b2, out),
-            },
+            biases=bias_norms(self.b1, self.b2, out),
         )
         return report, [euclidean(best)]
 
@@ -189,10 +183,7 @@ class FoldedSymmetric(Folded):
                 "D2 Aᵀ": norm2,
                 "D1^½ A D2^½": balanced,
             },
-            biases={
-                "b1": bias_norm(self.b1, size),
-                "b2": bias_norm(self.b2, size),
-            },
+            biases=bias_norms(self.b1, self.b2, size),
             checks=(
                 Check("15", "max D2 / min D2 ≤ 1 (Aᵀ after folding)", spread**2, 1),
                 Check("15", "−min D1 ≤ 0 (γ ≥ 0)", max(-float(d1.min()), 0.0), 0),
@@ -201,6 +192,11 @@ class FoldedSymmetric(Folded):
         )
         w = d2.rsqrt()
         return report, [euclidean(best), WeightedBound(w, w, weighted)]
+
+
+def bias_norms(b1: Tensor, b2: Tensor, size: Size) -> dict[str, float]:
+    """‖b1‖ and ‖b2‖ over all pixels, rounded upwards."""
+    return {"b1": bias_norm(b1, size), "b2": bias_norm(b2, size)}
 
 
 def midpoint(K1: Tensor, K2: Tensor, size: Size, product: float) -> float:

@@ -14,33 +14,17 @@ from torch import Tensor
 from forward_stability.folding import (
     Bounds,
     FoldedConv,
+    affine_report,
     as_image,
     bias_norm,
     linear_report,
     scaled,
 )
 from forward_stability.geometry import Geometry, Pair, square, window_count
-from forward_stability.layer import Folded, Size, euclidean
+from forward_stability.layer import Folded, Size
 from forward_stability.prox import relu
-from forward_stability.report import LayerReport
-from forward_stability.rounding import gamma
+from forward_stability.rounding import gamma, sum_error
 from forward_stability.spectral import proven_norm
-
-
-def _report(layer: Folded, size: Size, norm: float, offset: float, exact: bool) -> Bounds:
-    """Of an affine layer whose matrix is called A."""
-    report = LayerReport(
-        kind=layer.kind,
-        size=size,
-        lipschitz=norm,
-        best=norm,
-        gain=norm,
-        offset=offset,
-        norms={"A": norm},
-        bounds=() if exact else ("A",),
-        biases={"b": offset},
-    )
-    return report, [euclidean(norm)]
 
 
 @dataclass(frozen=True)
@@ -69,9 +53,8 @@ class FoldedConv2d(Folded):
         return self._linear(x, self.K) + as_image(self.b)
 
     def error(self, x: Tensor) -> Tensor:
-        terms = self.K[0].numel() + 4
         sums = self._linear(x.abs(), self.K.abs()) + as_image(self.b.abs())
-        return gamma(terms) * sums * (1 + gamma(terms))
+        return sum_error(self.K[0].numel() + 4, sums)
 
     def output_size(self, size: Size) -> Size:
         return self.geometry.output_size(size, (self.K.shape[-2], self.K.shape[-1]))
@@ -81,7 +64,8 @@ class FoldedConv2d(Folded):
         norm = proven_norm(square(self.K), g.torus(size), g.stride)
         divides = size[0] % g.stride[0] == size[1] % g.stride[1] == 0
         exact = divides if g.circular else self.K.shape[-2:] == (1, 1)
-        return _report(self, size, norm, bias_norm(self.b, self.output_size(size)), exact)
+        offset = bias_norm(self.b, self.output_size(size))
+        return affine_report(self.kind, size, {"A": norm}, offset, bounds=() if exact else ("A",))
 
 
 @dataclass(frozen=True)
@@ -107,7 +91,7 @@ class FoldedAffine(Folded):
 
     def bounds(self, size: Size, theorem: str) -> Bounds:
         norm = float(self.scale.abs().max())
-        return _report(self, size, norm, bias_norm(self.shift, size), True)
+        return affine_report(self.kind, size, {"A": norm}, bias_norm(self.shift, size))
 
 
 @dataclass(frozen=True)
@@ -121,7 +105,7 @@ class FoldedReLU(Folded):
         return relu(x)
 
     def bounds(self, size: Size, theorem: str) -> Bounds:
-        return linear_report(self.kind, size, 1.0, {})
+        return linear_report(self.kind, size, 1.0)
 
 
 @dataclass(frozen=True)
@@ -160,7 +144,7 @@ class FoldedMeanPooling(FoldedWindows):
 
     def bounds(self, size: Size, theorem: str) -> Bounds:
         norm = sqrt(self.overlap / prod(self.window))
-        return linear_report(self.kind, size, norm, {"P": norm}, ("P",))
+        return linear_report(self.kind, size, norm, "P", exact=False)
 
 
 @dataclass(frozen=True)
@@ -177,7 +161,7 @@ class FoldedMaxPooling(FoldedWindows):
         return F.max_pool2d(x, self.window, self.stride, self.padding)
 
     def bounds(self, size: Size, theorem: str) -> Bounds:
-        return linear_report(self.kind, size, sqrt(self.overlap), {})
+        return linear_report(self.kind, size, sqrt(self.overlap))
 
 
 @dataclass(frozen=True)
@@ -198,8 +182,7 @@ class FoldedMean(Folded):
         return 1, 1
 
     def bounds(self, size: Size, theorem: str) -> Bounds:
-        norm = 1 / sqrt(prod(size))
-        return linear_report(self.kind, size, norm, {"Pg": norm})
+        return linear_report(self.kind, size, 1 / sqrt(prod(size)), "Pg")
 
 
 def absorb(conv: FoldedConv | FoldedConv2d, affine: FoldedAffine) -> FoldedConv | FoldedConv2d:

@@ -17,7 +17,7 @@ from forward_stability.layer import Folded, Size, WeightedBound, euclidean
 from forward_stability.operators import conv, global_pool, pad_channels, pool2, pool2_norm
 from forward_stability.prox import relu
 from forward_stability.report import Check, LayerReport
-from forward_stability.rounding import gamma, matrix_bound, power_of_two, rescaled
+from forward_stability.rounding import gamma, matrix_bound, power_of_two, rescaled, sum_error
 from forward_stability.spectral import proven_norm
 
 Bounds = tuple[LayerReport, list[WeightedBound]]
@@ -124,8 +124,32 @@ def bias_norm(b: Tensor, size: Size) -> float:
 
 def conv_error(x: Tensor, K: Tensor, b: Tensor, stride: int = 1, more: int = 0) -> Tensor:
     """An upper bound of the rounding errors of A x + b, entry by entry, and of ``more`` sums."""
-    terms = K[0].numel() + 4 + more
-    return gamma(terms) * (conv(x.abs(), K.abs(), stride) + as_image(b.abs())) * (1 + gamma(terms))
+    return sum_error(K[0].numel() + 4 + more, conv(x.abs(), K.abs(), stride) + as_image(b.abs()))
+
+
+def affine_report(
+    kind: str,
+    size: Size,
+    norms: dict[str, float],
+    offset: float,
+    equation: str = "",
+    bounds: tuple[str, ...] = (),
+) -> Bounds:
+    """Of x ↦ A x + b from its one norm and ‖b‖; the equation asks for ‖A‖ ≤ 1."""
+    ((name, norm),) = norms.items()
+    report = LayerReport(
+        kind=kind,
+        size=size,
+        lipschitz=norm,
+        best=norm,
+        gain=norm,
+        offset=offset,
+        norms=norms,
+        bounds=bounds,
+        biases={"b": offset},
+        checks=(Check(equation, f"‖{name}‖ ≤ 1", norm, 1),) if equation else (),
+    )
+    return report, [euclidean(norm)]
 
 
 @dataclass(frozen=True)
@@ -143,20 +167,9 @@ class FoldedConv(Folded):
         return conv_error(x, self.K, self.b)
 
     def bounds(self, size: Size, theorem: str) -> Bounds:
-        norm, offset = proven_norm(self.K, size), bias_norm(self.b, size)
-        equation = "23a" if theorem == "Theorem 6" else "20a"
-        report = LayerReport(
-            kind=self.kind,
-            size=size,
-            lipschitz=norm,
-            best=norm,
-            gain=norm,
-            offset=offset,
-            norms={"A": norm},
-            biases={"b": offset},
-            checks=(Check(equation, "‖A‖ ≤ 1", norm, 1),) if theorem else (),
-        )
-        return report, [euclidean(norm)]
+        norms = {"A": proven_norm(self.K, size)}
+        equation = {"Theorem 5": "20a", "Theorem 6": "23a"}.get(theorem, "")
+        return affine_report(self.kind, size, norms, bias_norm(self.b, size), equation)
 
 
 @dataclass(frozen=True)
@@ -205,13 +218,18 @@ class FoldedPooling(Folded):
         return report, [euclidean(best)]
 
 
-def linear_report(
-    kind: str, size: Size, norm: float, norms: dict[str, float], bounds: tuple[str, ...] = ()
-) -> Bounds:
-    """Of a layer that multiplies distances by ``norm`` at most and maps 0 to 0."""
+def linear_report(kind: str, size: Size, norm: float, name: str = "", exact: bool = True) -> Bounds:
+    """Of a layer that multiplies distances by ``norm`` at most, of a matrix if it has a name."""
     bound = up(norm)
     report = LayerReport(
-        kind, size, bound, bound, gain=bound, offset=0.0, norms=norms, bounds=bounds
+        kind=kind,
+        size=size,
+        lipschitz=bound,
+        best=bound,
+        gain=bound,
+        offset=0.0,
+        norms={name: bound} if name else {},
+        bounds=() if exact else (name,),
     )
     return report, [euclidean(bound)]
 
@@ -233,8 +251,7 @@ class FoldedGlobalPooling(Folded):
         return 1, 1
 
     def bounds(self, size: Size, theorem: str) -> Bounds:
-        norm = 1 / sqrt(prod(size))
-        return linear_report(self.kind, size, norm, {"Pg": norm})
+        return linear_report(self.kind, size, 1 / sqrt(prod(size)), "Pg")
 
 
 @dataclass(frozen=True)
@@ -253,8 +270,7 @@ class FoldedHalving(Folded):
         return _half(size)
 
     def bounds(self, size: Size, theorem: str) -> Bounds:
-        norm = pool2_norm(size)
-        return linear_report(self.kind, size, norm, {"P2": norm})
+        return linear_report(self.kind, size, pool2_norm(size), "P2")
 
 
 @dataclass(frozen=True)
@@ -271,7 +287,7 @@ class FoldedFlattening(Folded):
         return 1, 1
 
     def bounds(self, size: Size, theorem: str) -> Bounds:
-        return linear_report(self.kind, size, 1.0, {})
+        return linear_report(self.kind, size, 1.0)
 
 
 @dataclass(frozen=True)
@@ -286,21 +302,9 @@ class FoldedLinear(Folded):
         return x @ self.W.T + self.b
 
     def error(self, x: Tensor) -> Tensor:
-        terms = self.W.shape[1] + 4
-        return gamma(terms) * (x.abs() @ self.W.abs().T + self.b.abs()) * (1 + gamma(terms))
+        return sum_error(self.W.shape[1] + 4, x.abs() @ self.W.abs().T + self.b.abs())
 
     def bounds(self, size: Size, theorem: str) -> Bounds:
-        norm, offset = matrix_bound(self.W), bias_norm(self.b, (1, 1))
-        equation = "23b" if theorem == "Theorem 6" else "20b"
-        report = LayerReport(
-            kind=self.kind,
-            size=(1, 1),
-            lipschitz=norm,
-            best=norm,
-            gain=norm,
-            offset=offset,
-            norms={"W": norm},
-            biases={"b": offset},
-            checks=(Check(equation, "‖W‖ ≤ 1", norm, 1),) if theorem else (),
-        )
-        return report, [euclidean(norm)]
+        norms, one = {"W": matrix_bound(self.W)}, (1, 1)
+        equation = {"Theorem 5": "20b", "Theorem 6": "23b"}.get(theorem, "")
+        return affine_report(self.kind, one, norms, bias_norm(self.b, one), equation)

@@ -31,6 +31,14 @@ def gamma(n: int) -> float:
     return 1.01 * n * U
 
 
+def sum_error(terms: int, sums: Tensor) -> Tensor:
+    """A bound of the rounding errors of sums of ``terms`` products, from those of absolute values.
+
+    γₙ times the exact sum of absolute values, which is at most (1 + γₙ) times the computed one.
+    """
+    return gamma(terms) * sums * (1 + gamma(terms))
+
+
 def power_of_two(x: Tensor) -> float:
     """The power of two by which x is divided so that its largest entry is about 1; 1 for zeros.
 

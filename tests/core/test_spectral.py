@@ -325,3 +325,12 @@ def test_the_bound_of_the_norm_is_marked_exact_only_where_it_is():
         assert found is exact
         strides = tuple(2 if n % 2 == 0 else 1 for n in size)
         assert bound == conv_norm(K, size, strides)
+
+
+@pytest.mark.parametrize(("matrix", "iterations"), [(True, 10), (False, 6)])
+def test_a_ball_takes_the_iterations_that_its_filter_needs(matrix: bool, iterations: int):
+    """Equal singular values are the slowest case: after t steps the bound is 16^{1/2^{t+1}}."""
+    Q = torch.linalg.qr(torch.randn(16, 16, dtype=torch.float64)).Q
+    K = NormBall(1.0, (4, 4))(Q if matrix else Q[..., None, None])
+    left = float(torch.linalg.matrix_norm(K.reshape(16, 16), 2))
+    assert left == pytest.approx(16 ** (-1 / 2 ** (iterations + 1)), rel=1e-10)
