@@ -11,6 +11,11 @@ from forward_stability.book.live.compose import IMPORT, compose
 
 FOLDER = resources.files("forward_stability.book.live")
 EXPLORERS = ["noise_explorer", "features_explorer"]
+FIGURES = [
+    file.name.removesuffix(".js")
+    for file in FOLDER.iterdir()
+    if re.fullmatch(r"figure_\w+\.js", file.name)
+]
 
 
 def scripts() -> dict[str, str]:
@@ -101,7 +106,7 @@ def test_an_explorer_is_the_same_text_each_time_and_imports_nothing(explorer):
 
 def test_every_module_is_used():
     texts, used = scripts(), set()
-    left = [*EXPLORERS, "worker"]
+    left = [*EXPLORERS, *FIGURES, "worker"]
     while left:
         name = left.pop()
         used.add(name)

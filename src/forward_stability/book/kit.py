@@ -2,7 +2,8 @@
 
 from forward_stability.book.explore import explore
 from forward_stability.book.figures import COLOURS, figure, show
+from forward_stability.book.live.figure import live
 from forward_stability.book.question import question
 from forward_stability.book.reporting import report
 
-__all__ = ["COLOURS", "explore", "figure", "question", "report", "show"]
+__all__ = ["COLOURS", "explore", "figure", "live", "question", "report", "show"]

@@ -34,7 +34,7 @@ def resource(name: str) -> str:
     return resources.files(__name__).joinpath(name).read_text("utf-8")
 
 
-def live(
+def for_host(
     explorer: str, spec: Mapping[str, Any], files: Mapping[str, bytes], text: str
 ) -> "Widget | Page":
     """An explorer for the place where it is shown: a kernel or a page.
@@ -78,9 +78,15 @@ class Page:
     """The digests of what this kernel has put on its page."""
 
     def __init__(
-        self, explorer: str, spec: dict[str, Any], files: dict[str, bytes], text: str
+        self,
+        explorer: str,
+        spec: dict[str, Any],
+        files: dict[str, bytes],
+        text: str,
+        state: dict[str, Any] | None = None,
+        still: str = "",
     ) -> None:
-        self.spec, self.text = spec, text
+        self.spec, self.text, self.state, self.still = spec, text, state or {}, still
         self.parts = {
             "module": module(explorer).encode(),
             "style": resource("explorer.css").encode(),
@@ -103,9 +109,11 @@ class Page:
             "style": carry(self.parts["style"]),
             "files": {name: carry(content) for name, content in self.files.items()},
             "spec": self.spec,
+            "state": self.state,
         }
         page = string.Template(resource("page.html")).substitute(
-            id=f"live-{uuid.uuid4().hex[:12]}",
+            id=self.spec.get("name") or f"live-{uuid.uuid4().hex[:12]}",
+            still=self.still,
             carried="\n".join(carried),
             parts=json.dumps(parts).replace("</", "<\\/"),
         )

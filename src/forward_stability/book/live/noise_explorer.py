@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from forward_stability.book.export import export_run
-from forward_stability.book.live import Page, Widget, live
+from forward_stability.book.live import Page, Widget, for_host
 from forward_stability.errors import InputError
 from forward_stability.experiments.data import Dataset
 from forward_stability.experiments.runs import Run
@@ -60,7 +60,7 @@ def network_explorer(script: str, title: str, runs: Sequence[str | Run]) -> Widg
     files = {name: export.to_bytes() for name, export in exports.items()}
     names = ", ".join(export.header["name"] for export in exports.values())
     text = f"<{title}: {names}, trained on {opened[0].data_name}>"
-    return live(script, spec, files | {"images": images.numpy().tobytes()}, text)
+    return for_host(script, spec, files | {"images": images.numpy().tobytes()}, text)
 
 
 def choose_samples(run: Run) -> tuple[list[Sample], str]:

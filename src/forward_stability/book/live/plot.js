@@ -1,0 +1,206 @@
+// A view of a live figure, drawn: axes, marks and handles.
+
+import { makeScale, signed } from "./axes.js";
+import { shape } from "./svg.js";
+
+/** @import { Axis, Scale } from "./axes.js" */
+/** @import { Shape } from "./svg.js" */
+
+/** @typedef {[number, number]} Point */
+
+/**
+ * What a view shows, in the units of its axes. `look` is a class of the style sheet: "S", "D",
+ * "original", "accent", "bound", "wall", with "thin", "thick" or "dashed".
+ *
+ * @typedef {{ kind: "line" | "area" | "dots", points: Point[], look: string, radius?: number }
+ *   | { kind: "arrow", from: Point, to: Point, look: string }
+ *   | { kind: "circle", at: Point, radius: number, look: string }
+ *   | { kind: "text", at: Point, text: string, look?: string, anchor?: "start" | "middle" | "end" }} Mark
+ */
+
+/**
+ * What the reader drags: a point with a name; `move` gives the entries of the state that change.
+ *
+ * @template S
+ * @typedef {{ label: string, at: Point, look: string, along?: "x" | "y",
+ *   move(state: S, to: Point): Partial<S> }} Handle
+ */
+
+/**
+ * @template S
+ * @typedef {{ title?: string, x: Axis, y: Axis, ratio: number, marks: Mark[], handles?: Handle<S>[] }} View
+ */
+
+/** @typedef {{ left: number, top: number, width: number, height: number }} Box */
+
+/** @typedef {{ x: Scale, y: Scale }} Scales */
+
+/**
+ * The scales of a view in its box.
+ *
+ * @param {{ title?: string, x: Axis, y: Axis }} view
+ * @param {Box} box
+ * @returns {Scales}
+ */
+export function scales(view, { left, top, width, height }) {
+  const inner = { left: left + (view.y.bare ? 10 : 52), right: left + width - 14 };
+  const edge = { top: top + (view.title ? 26 : 10), bottom: top + height - (view.x.bare ? 10 : 42) };
+  return { x: makeScale(view.x, inner.left, inner.right), y: makeScale(view.y, edge.bottom, edge.top) };
+}
+
+/**
+ * @template S
+ * @param {View<S>} view
+ * @param {Scales} on
+ * @param {string} id unique on the page
+ */
+export function plot(view, on, id) {
+  const [left, right] = [on.x(view.x.from), on.x(view.x.to)];
+  const [bottom, top] = [on.y(view.y.from), on.y(view.y.to)];
+  const frame = { x: left, y: top, width: right - left, height: bottom - top };
+  const clip = shape("clipPath", { id }, shape("rect", { ...frame }));
+  const marks = view.marks.map((mark) => draw(mark, on));
+  return shape(
+    "g",
+    {},
+    clip,
+    shape("g", { class: "fs-axes" }, ...axes(view, on, { left, right, bottom, top })),
+    shape("g", { "clip-path": `url(#${id})` }, ...marks),
+  );
+}
+
+/**
+ * @param {{ title?: string, x: Axis, y: Axis }} view
+ * @param {Scales} on
+ * @param {{ left: number, right: number, bottom: number, top: number }} frame
+ * @returns {Shape[]}
+ */
+function axes(view, on, { left, right, bottom, top }) {
+  const middle = [(left + right) / 2, (top + bottom) / 2];
+  const made = [];
+  if (!view.x.bare)
+    for (const { value, text } of on.x.ticks) {
+      made.push(shape("line", { x1: on.x(value), x2: on.x(value), y1: top, y2: bottom, class: "grid" }));
+      made.push(label([on.x(value), bottom + 16], text, "middle"));
+    }
+  if (!view.y.bare)
+    for (const { value, text } of on.y.ticks) {
+      made.push(shape("line", { x1: left, x2: right, y1: on.y(value), y2: on.y(value), class: "grid" }));
+      made.push(label([left - 6, on.y(value) + 4], text, "end"));
+    }
+  if (view.x.label) made.push(label([middle[0], bottom + 34], view.x.label, "middle"));
+  if (view.y.label) {
+    const at = `translate(${left - 40} ${middle[1]}) rotate(-90)`;
+    made.push(shape("text", { transform: at, "text-anchor": "middle" }, view.y.label));
+  }
+  if (view.title) made.push(label([left, top - 10], view.title, "start"));
+  return made;
+}
+
+/**
+ * @param {Point | number[]} at in pixels
+ * @param {string} text
+ * @param {string} anchor
+ * @param {string} [look]
+ */
+function label([x, y], text, anchor, look) {
+  return shape("text", { x: tidy(x), y: tidy(y), "text-anchor": anchor, class: look }, text);
+}
+
+/**
+ * @param {Mark} mark
+ * @param {Scales} on
+ * @returns {Shape}
+ */
+function draw(mark, on) {
+  const place = (/** @type {Point} */ [x, y]) => [tidy(on.x(x)), tidy(on.y(y))];
+  switch (mark.kind) {
+    case "line":
+      return shape("path", { d: outline(mark.points.map(place)), class: `line ${mark.look}` });
+    case "area":
+      return shape("path", { d: `${outline(mark.points.map(place))}Z`, class: `area ${mark.look}` });
+    case "dots": {
+      const r = mark.radius ?? 4;
+      const dots = mark.points.map(place).map(([cx, cy]) => shape("circle", { cx, cy, r }));
+      return shape("g", { class: `dots ${mark.look}` }, ...dots);
+    }
+    case "circle": {
+      const [cx, cy] = place(mark.at);
+      const [rx, ry] = [on.x(mark.radius) - on.x(0), on.y(0) - on.y(mark.radius)].map(tidy);
+      return shape("ellipse", { cx, cy, rx, ry, class: `line ${mark.look}` });
+    }
+    case "text":
+      return label(place(mark.at), mark.text, mark.anchor ?? "start", mark.look);
+    default:
+      return arrow(place(mark.from), place(mark.to), mark.look);
+  }
+}
+
+/** @param {number[][]} points */
+function outline(points) {
+  return points.map(([x, y], i) => `${i ? "L" : "M"}${x} ${y}`).join("");
+}
+
+/**
+ * An arrow with a head that shrinks with it.
+ *
+ * @param {number[]} from in pixels
+ * @param {number[]} to
+ * @param {string} look
+ */
+function arrow([x, y], [u, v], look) {
+  const length = Math.hypot(u - x, v - y);
+  const head = Math.min(9, length / 2);
+  const [dx, dy] = length ? [((u - x) / length) * head, ((v - y) / length) * head] : [0, 0];
+  const wing = (/** @type {number} */ side) =>
+    `${tidy(u - dx - side * dy * 0.5)} ${tidy(v - dy + side * dx * 0.5)}`;
+  const d = `M${x} ${y}L${u} ${v}M${wing(1)}L${u} ${v}L${wing(-1)}`;
+  return shape("path", { d, class: `line ${look}` });
+}
+
+/**
+ * A handle as a shape with a role: a point that the keyboard reaches, with room for a finger.
+ *
+ * @template S
+ * @param {Handle<S>} handle
+ * @param {View<S>} view
+ * @param {Scales} on
+ * @param {string} key of the view and the handle
+ */
+export function grip(handle, view, on, key) {
+  const axis = handle.along === "y" ? view.y : view.x;
+  const value = handle.at[handle.along === "y" ? 1 : 0];
+  const said = handle.along ? readable(value) : handle.at.map(readable).join(", ");
+  const [cx, cy] = [tidy(on.x(handle.at[0])), tidy(on.y(handle.at[1]))];
+  const attributes = {
+    class: `fs-handle ${handle.look}`,
+    "data-handle": key,
+    role: "slider",
+    tabindex: 0,
+    "aria-label": handle.label,
+    "aria-valuemin": axis.from,
+    "aria-valuemax": axis.to,
+    "aria-valuenow": tidy(value),
+    "aria-valuetext": said,
+  };
+  return shape(
+    "g",
+    attributes,
+    shape("circle", { cx, cy, r: 22, class: "room" }),
+    shape("circle", { cx, cy, r: 8, class: "grip" }),
+  );
+}
+
+/** @param {number} pixel */
+function tidy(pixel) {
+  return Math.round(pixel * 100) / 100;
+}
+
+/**
+ * A number of the state as it is read.
+ *
+ * @param {number} value
+ */
+export function readable(value) {
+  return signed(String(Number(value.toPrecision(3))));
+}

@@ -1,0 +1,51 @@
+// Layers and flows of Eqs. 5-15, as the package computes them.
+
+import { apply, plus, transpose } from "./algebra.js";
+
+/** @import { Matrix, Vector } from "./algebra.js" */
+
+/**
+ * σ(x), the projection onto the positive orthant.
+ *
+ * @type {(x: Vector) => Vector}
+ */
+export const relu = (x) => x.map((xi) => Math.max(xi, 0));
+
+/**
+ * σ(x − τF), the forward-backward step.
+ *
+ * @type {(x: Vector, F: Vector, tau: number) => Vector}
+ */
+export const step = (x, F, tau) => relu(plus(x, -tau, F));
+
+/**
+ * The force F(x) = A2 σ(A1 x + b1) − b2 of a residual layer.
+ *
+ * @type {(x: Vector, A1: Matrix, A2: Matrix, b1?: Vector, b2?: Vector) => Vector}
+ */
+export function force(x, A1, A2, b1, b2) {
+  const inner = apply(A1, x);
+  const pushed = apply(A2, relu(b1 ? plus(inner, 1, b1) : inner));
+  return b2 ? plus(pushed, -1, b2) : pushed;
+}
+
+/**
+ * The force of ResNet-S, A2 = A1ᵀ.
+ *
+ * @type {(x: Vector, A: Matrix, b1?: Vector, b2?: Vector) => Vector}
+ */
+export const symmetricForce = (x, A, b1, b2) => force(x, A, transpose(A), b1, b2);
+
+/**
+ * x^0, x^1, …, x^N: layers with one force and one thickness.
+ *
+ * @param {Vector} x
+ * @param {(x: Vector, n: number) => Vector} of the force at x in layer n
+ * @param {number} tau
+ * @param {number} layers N
+ */
+export function path(x, of, tau, layers) {
+  const places = [x];
+  for (let n = 0; n < layers; n++) places.push((x = step(x, of(x, n), tau)));
+  return places;
+}
