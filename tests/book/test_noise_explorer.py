@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from forward_stability.book import figures
 from forward_stability.book.export import export_network
 from forward_stability.book.live import Page as LivePage
-from forward_stability.book.live import live
+from forward_stability.book.live import for_host
 from forward_stability.book.live.noise_explorer import choose_samples, noise_explorer, photographs
 from forward_stability.errors import InputError
 from forward_stability.experiments.config import Config
@@ -51,7 +51,7 @@ def colour_explorer():
     }
     images = torch.stack([s.image for s in samples]).numpy().tobytes()
     network = export_network(coloured_network(), (32, 32), CIFAR).to_bytes()
-    return live("noise_explorer", spec, {"0": network, "images": images}, "<explorer>")
+    return for_host("noise_explorer", spec, {"0": network, "images": images}, "<explorer>")
 
 
 def as_page(explorers) -> str:

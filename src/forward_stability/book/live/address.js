@@ -1,6 +1,6 @@
 // The state of a figure in the address of its page: #NAME?tau=2&x=0.5,1
 
-/** @typedef {Record<string, number | string | number[]>} State */
+/** @typedef {Record<string, number | string | number[] | number[][] | number[][][]>} State */
 
 /**
  * The entries of a state that an address gives to a figure; null if it speaks of another place.

@@ -7,7 +7,8 @@ import { readable } from "./plot.js";
 /**
  * `slider`: a number from `from` to `to`, on a logarithmic scale if `log`, whole if `whole`, with
  * the values that matter marked. `choice`: one of some words. `button`: a change of the state.
- * `play`: time that passes by itself, from 0 to `to` in `seconds`, or stepwise by `step`.
+ * `play`: time that passes by itself, from 0 to `to` in `seconds`, or stepwise by `step`; in whole
+ * numbers if the step is 1.
  *
  * @template S
  * @typedef {{ kind: "slider", name: keyof S & string, label: string, from: number, to: number,
@@ -61,11 +62,11 @@ export function makeDial(dial, now, change) {
  */
 function makeSlider({ name, label, from, to, log, whole, marks = [] }, change) {
   const [a, b] = log ? [Math.log(from), Math.log(to)] : [from, to];
-  const stops = whole ? to - from : STOPS;
+  const stops = whole && !log ? to - from : STOPS;
   const place = (/** @type {number} */ value) => ((log ? Math.log(value) : value) - a) / (b - a);
   const value = (/** @type {number} */ stop) => {
-    const exact = a + (stop / stops) * (b - a);
-    return whole ? Math.round(exact) : Number((log ? Math.exp(exact) : exact).toPrecision(4));
+    const exact = log ? Math.exp(a + (stop / stops) * (b - a)) : a + (stop / stops) * (b - a);
+    return whole ? Math.round(exact) : Number(exact.toPrecision(4));
   };
   const give = (/** @type {number} */ z, /** @type {boolean} */ settled) =>
     change(/** @type {Partial<S>} */ ({ [name]: z }), settled);
@@ -121,7 +122,8 @@ function makePlayer({ name, to, step, seconds }, now, change) {
   const run = () => {
     const [begin, since] = [now()[name] >= to ? 0 : now()[name], performance.now()];
     const tick = () => {
-      const t = begin + ((performance.now() - since) / (1000 * seconds)) * to;
+      const exact = begin + ((performance.now() - since) / (1000 * seconds)) * to;
+      const t = step === 1 ? Math.floor(exact) : exact;
       give(t, t >= to);
       if (t >= to || !play.isConnected) stop();
       else running = requestAnimationFrame(tick);

@@ -37,6 +37,13 @@ export function force(x, A1, A2, b1, b2) {
 export const symmetricForce = (x, A, b1, b2) => force(x, A, transpose(A), b1, b2);
 
 /**
+ * The velocity of −x' ∈ N(x) + F: walls cancel what would lead through them.
+ *
+ * @type {(x: Vector, F: Vector) => Vector}
+ */
+export const velocity = (x, F) => x.map((xi, i) => (xi <= 0 && F[i] >= 0 ? 0 : -F[i]));
+
+/**
  * x^0, x^1, …, x^N: layers with one force and one thickness.
  *
  * @param {Vector} x
