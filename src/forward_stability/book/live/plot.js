@@ -10,19 +10,22 @@ import { shape } from "./svg.js";
 
 /**
  * What a view shows, in the units of its axes. `look` is a class of the style sheet: "S", "D",
- * "original", "accent", "bound", "wall", with "thin", "thick" or "dashed".
+ * "original", "accent", "bound", "wall", with "thin", "thick" or "dashed". Cells are squares of side
+ * 1, row by row from the top; NaN leaves one out.
  *
  * @typedef {{ kind: "line" | "area" | "dots", points: Point[], look: string, radius?: number }
  *   | { kind: "arrow", from: Point, to: Point, look: string }
+ *   | { kind: "cells", values: number[][], most: number }
  *   | { kind: "circle", at: Point, radius: number, look: string }
  *   | { kind: "text", at: Point, text: string, look?: string, anchor?: "start" | "middle" | "end" }} Mark
  */
 
 /**
  * What the reader drags: a point with a name; `move` gives the entries of the state that change.
+ * Where it can only move along an axis, `value` is read out if that is not its place.
  *
  * @template S
- * @typedef {{ label: string, at: Point, look: string, along?: "x" | "y",
+ * @typedef {{ label: string, at: Point, look: string, along?: "x" | "y", value?: number,
  *   move(state: S, to: Point): Partial<S> }} Handle
  */
 
@@ -129,11 +132,36 @@ function draw(mark, on) {
       const [rx, ry] = [on.x(mark.radius) - on.x(0), on.y(0) - on.y(mark.radius)].map(tidy);
       return shape("ellipse", { cx, cy, rx, ry, class: `line ${mark.look}` });
     }
+    case "cells":
+      return shape("g", {}, ...cells(mark.values, mark.most, on));
     case "text":
       return label(place(mark.at), mark.text, mark.anchor ?? "start", mark.look);
     default:
       return arrow(place(mark.from), place(mark.to), mark.look);
   }
+}
+
+/**
+ * Positive numbers in one colour, negative ones in another, the stronger the larger.
+ *
+ * @param {number[][]} values
+ * @param {number} most
+ * @param {Scales} on
+ */
+function cells(values, most, on) {
+  const [width, height] = [on.x(1) - on.x(0), on.y(0) - on.y(1)].map(tidy);
+  return values.flatMap((row, i) =>
+    row.map((z, j) =>
+      shape("rect", {
+        x: tidy(on.x(j)),
+        y: tidy(on.y(values.length - i)),
+        width,
+        height,
+        class: `cell ${z < 0 ? "D" : "original"}`,
+        "fill-opacity": Number.isNaN(z) ? 0 : tidy(Math.min(Math.abs(z) / most, 1)),
+      }),
+    ),
+  );
 }
 
 /** @param {number[][]} points */
@@ -169,7 +197,7 @@ function arrow([x, y], [u, v], look) {
  */
 export function grip(handle, view, on, key) {
   const axis = handle.along === "y" ? view.y : view.x;
-  const value = handle.at[handle.along === "y" ? 1 : 0];
+  const value = handle.value ?? handle.at[handle.along === "y" ? 1 : 0];
   const said = handle.along ? readable(value) : handle.at.map(readable).join(", ");
   const [cx, cy] = [tidy(on.x(handle.at[0])), tidy(on.y(handle.at[1]))];
   const attributes = {

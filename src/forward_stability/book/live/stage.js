@@ -35,7 +35,7 @@ import { followTheme } from "./theme.js";
  * @property {(event: string, heard: () => void) => void} on
  */
 
-const [GAP, HIGHEST] = [16, 440];
+const [GAP, LEAST, WIDEST, HIGHEST] = [16, 250, 640, 440]; // of views, in pixels
 let figures = 0;
 
 /**
@@ -84,14 +84,15 @@ export function stage(figure) {
  */
 function compose(figure, state, width, id) {
   const views = figure.views(state);
-  const beside = width >= 300 * views.length;
-  const room = beside ? (width - GAP * (views.length - 1)) / views.length : width;
+  const columns = Math.max(1, Math.min(views.length, Math.floor((width + GAP) / (LEAST + GAP))));
+  const room = (width - GAP * (columns - 1)) / columns;
   /** @type {Record<string, Grip>} */
   const grips = {};
   const [shapes, handles] = /** @type {[Shape[], Shape[]]} */ ([[], []]);
   let [left, top, right, bottom] = [0, 0, 0, 0];
   views.forEach((view, i) => {
-    const each = Math.min(room, 640, HIGHEST / view.ratio);
+    if (i && i % columns === 0) [left, top] = [0, bottom + GAP];
+    const each = Math.min(room, WIDEST, HIGHEST / view.ratio);
     const height = each * view.ratio;
     const on = scales(view, { left, top, width: each, height });
     shapes.push(plot(view, on, `${id}-${i}`));
@@ -100,8 +101,7 @@ function compose(figure, state, width, id) {
       handles.push(grip(handle, view, on, `${i}-${j}`));
     });
     [right, bottom] = [Math.max(right, left + each), Math.max(bottom, top + height)];
-    if (beside) left += each + GAP;
-    else top = bottom + GAP;
+    left += each + GAP;
   });
   const [w, h] = [right, bottom].map(Math.round);
   const drawing = shape(
