@@ -38,6 +38,13 @@ def check_positive(**numbers: int) -> None:
             raise InputError(f"{name} must be at least 1, got {number}")
 
 
+def check_finite(module: nn.Module) -> None:
+    """Raise InputError, with the name, if a weight or a statistic is NaN or infinite."""
+    for name, tensor in module.state_dict().items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise InputError(f"{name} of the network is not finite: train it again")
+
+
 class Network(nn.Module):
     """The network of Fig. 1.
 

@@ -160,6 +160,21 @@ def test_weights_of_another_architecture(images, capsys, tmp_path):
     fails(capsys, ["evaluate", "run"], "belongs to another network", "'variant': 'S'")
 
 
+@pytest.mark.parametrize("name", ["layers.0.conv.weight", "layers.0.bn.running_var", "mean"])
+def test_weights_that_are_not_finite(images, capsys, name):
+    cli.main(arguments(images, "--out", "run"))
+    capsys.readouterr()
+    run = Run("run")
+    weights, _ = run.load("weights.safetensors", "")
+    weights[name].view(-1)[0] = float("nan")
+    run.save("weights.safetensors", weights)
+    before = sorted(os.listdir("."))
+    for command in ("evaluate", "certify", "radii", "noise", "export"):
+        fails(capsys, [command, "run"], "run", f"{name} of the network is not finite: train it")
+    assert sorted(os.listdir(".")) == before
+    assert not (Path("run") / "constants.json").exists()
+
+
 def test_a_run_that_is_not_there(images, capsys):
     fails(capsys, ["evaluate", "nowhere"], "nowhere is no run folder")
 

@@ -92,6 +92,16 @@ def test_prediction_restores_the_mode_and_does_not_depend_on_the_batches():
     assert evaluation.accuracy(torch.eye(3), torch.tensor([0, 1, 1])) == pytest.approx(2 / 3)
 
 
+@pytest.mark.parametrize("factor", [1e30, torch.nan])
+def test_scores_that_are_not_finite_have_no_accuracy(factor):
+    network = Network("S", 1, 2, classes=3, batch_norm=False)
+    for parameter in network.parameters():
+        parameter.data *= factor
+    images = torch.randint(256, (7, 3, 4, 4), dtype=torch.uint8)
+    with pytest.raises(InputError, match="a score is not finite"):
+        evaluation.predict(network, images)
+
+
 def test_without_a_path_the_file_of_the_book_is_read(tmp_path):
     assert evaluation.read() == read_json(results_root() / "noise.json")
     (tmp_path / "x.json").write_text('{"a": 1}')

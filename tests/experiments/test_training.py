@@ -247,6 +247,32 @@ def test_divergence_is_said(config, tmp_path, monkeypatch):
     monkeypatch.setattr(training.Trainer, "step", lambda *_: torch.tensor(float("nan")))
     with pytest.raises(InputError, match=r"diverged before step 5 .* lower the learning rate"):
         training.train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()  # there is nothing to go on from
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("variant", ["D", "S", "original"])
+def test_a_state_that_is_not_finite_is_divergence(config, tmp_path, variant):
+    """The loss of the last step is computed before its weights: it may still be finite."""
+    config = replace(config, variant=variant, learning_rate=1e38, steps=2)
+    with pytest.raises(InputError, match=r"diverged before step 2|not finite"):
+        training.train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_running_variance_that_is_not_finite_is_divergence(config, tmp_path, monkeypatch):
+    step = training.Trainer.step
+
+    def overflow(self, number):
+        loss = step(self, number)
+        if number == 7:
+            self.network.state_dict()["layers.1.bn1.running_var"][0] = torch.inf
+        return loss
+
+    monkeypatch.setattr(training.Trainer, "step", overflow)
+    with pytest.raises(InputError, match="diverged before step 10 "):
+        training.train(config, tmp_path / "run")
+    assert len(Run(tmp_path / "run").checkpoints) == 1  # from before, with its history
 
 
 def test_a_trainer_resolves_its_configuration():

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parametrize
 
+from forward_stability.errors import InputError
 from forward_stability.experiments.data import Dataset, scale
 from forward_stability.experiments.noise import structured_noise, unstructured_noise
 from forward_stability.experiments.provenance import environment, results_root
@@ -49,13 +50,18 @@ def predict(
 
     Returns:
         shape ``(n, classes)``, on the CPU.
+
+    Raises:
+        InputError: if a score is not finite.
     """
     training, device = network.training, network.get_buffer("mean").device
     network.eval()
     with parametrize.cached():
         scores = [network(corrupt(scale(x.to(device)))).cpu() for x in images.split(batch_size)]
     network.train(training)
-    return torch.cat(scores)
+    if not bool(torch.isfinite(result := torch.cat(scores)).all()):
+        raise InputError("a score is not finite: the weights or the corruption are too large")
+    return result
 
 
 def accuracy(scores: Tensor, labels: Tensor) -> float:

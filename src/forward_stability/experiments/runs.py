@@ -5,9 +5,9 @@ line an evaluation), the last two ``checkpoint-STEP.safetensors`` while training
 ``weights.safetensors`` when it is done. Chapter 13.
 """
 
-import json
 import sys
 import warnings
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,15 @@ from forward_stability.experiments.config import Config
 from forward_stability.experiments.data import Dataset, load_dataset
 from forward_stability.experiments.provenance import environment, results_root
 from forward_stability.experiments.storage import (
+    from_json,
     load_tensors,
     read_json,
     save_tensors,
+    to_json,
     write_bytes,
     write_json,
 )
-from forward_stability.models import Network
+from forward_stability.models import Network, check_finite
 
 
 class Run:
@@ -106,13 +108,13 @@ class Run:
         if not path.is_file():
             return []
         try:
-            return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+            return [from_json(line) for line in path.read_text("utf-8").splitlines()]
         except ValueError as error:
             raise InputError(f"{path} is not valid JSON ({error}): restore it") from error
 
     def write_history(self, entries: list[dict[str, Any]]) -> None:
         """Replace the history, atomically."""
-        lines = "".join(json.dumps(entry) + "\n" for entry in entries)
+        lines = "".join(to_json(entry) + "\n" for entry in entries)
         write_bytes(self.folder / "history.jsonl", lines.encode())
 
     @property
@@ -187,6 +189,13 @@ class Run:
             raise refused
         return None
 
+    def discard(self) -> None:
+        """Remove a run that has come to nothing, so that its folder can be used again."""
+        for name in ("config.json", "run.json"):  # without config.json it is no run
+            (self.folder / name).unlink(missing_ok=True)
+        with suppress(OSError):
+            self.folder.rmdir()
+
     def finish(self, weights: dict[str, Tensor]) -> None:
         """Write the weights of the trained network; checkpoints are not needed any more."""
         self.save("weights.safetensors", weights)
@@ -212,10 +221,15 @@ class Run:
         """The trained network, in evaluation mode, on the CPU.
 
         Raises:
-            InputError: if the run is not done, or its weights are damaged or of another network.
+            InputError: if the run is not done, or its weights are damaged, not finite or of
+                another network.
         """
         mend = f"train it with `forward-stability train --out {self.folder}`"
         tensors, _ = self.load("weights.safetensors", mend)
         network = Network(**self.architecture)
         network.load_state_dict(tensors)
+        try:
+            check_finite(network)
+        except InputError as error:
+            raise InputError(f"{self.folder}: {error}") from None
         return network.eval()

@@ -8,6 +8,7 @@ import json
 import os
 import threading
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,43 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def to_json(value: Any, **options: Any) -> str:
+    """A value as JSON, which has no NaN and no infinity.
+
+    Raises:
+        InputError: if a number is not finite.
+    """
+    try:
+        return json.dumps(value, allow_nan=False, **options)
+    except ValueError as error:
+        raise InputError(f"a result is not finite and cannot be written: {error}") from error
+
+
+def from_json(text: str) -> Any:
+    """The inverse of :func:`to_json`.
+
+    Raises:
+        ValueError: if it is not JSON, or a number is not finite.
+    """
+
+    def number(word: str) -> float:
+        if not isfinite(value := float(word)):
+            raise ValueError(f"{word} is not finite")
+        return value
+
+    try:
+        return json.loads(text, parse_float=number, parse_constant=number)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Write a value as indented JSON, atomically."""
-    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+    """Write a value as indented JSON, atomically.
+
+    Raises:
+        InputError: if a number is not finite.
+    """
+    write_bytes(path, (to_json(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def read_json(path: Path) -> Any:
@@ -51,7 +86,7 @@ def read_json(path: Path) -> Any:
         InputError: if the file is missing or is not JSON.
     """
     try:
-        return json.loads(path.read_text("utf-8"))
+        return from_json(path.read_text("utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path} is missing") from None
     except ValueError as error:
@@ -77,7 +112,7 @@ def tensors_to_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any])
     Source: the format of safetensors: the size of the header in 8 bytes, the header, the tensors.
     """
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    header = {"metadata": json.dumps(dict(metadata)), "sha256": checksum(whole)}
+    header = {"metadata": to_json(dict(metadata)), "sha256": checksum(whole)}
     content = safetensors.torch.save(whole, header)
     end = 8 + int.from_bytes(content[:8], "little")
     text = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
@@ -106,7 +141,7 @@ def load_tensors(path: Path, mend: str) -> tuple[dict[str, Tensor], dict[str, An
         with safetensors.safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        expected, metadata = header["sha256"], json.loads(header["metadata"])
+        expected, metadata = header["sha256"], from_json(header["metadata"])
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
         size = path.stat().st_size
         raise InputError(

@@ -15,7 +15,7 @@ import hashlib
 import time
 from dataclasses import replace
 from functools import lru_cache
-from math import sqrt
+from math import isfinite, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +230,10 @@ class Trainer:
         }
         return {f"network.{k}": v for k, v in self.network.state_dict().items()} | momenta
 
+    def finite(self) -> bool:
+        """Whether all numbers of the state are."""
+        return bool(torch.stack([torch.isfinite(v).all() for v in self.state().values()]).all())
+
     def restore(self, state: dict[str, Tensor]) -> None:
         """Go back to a state."""
         prefix = "network."
@@ -265,7 +269,7 @@ def train(
 
     Raises:
         InputError: if data or checkpoint are damaged, the folder holds another run, or training
-            diverges.
+            diverges; a folder is left only if there is something to go on from.
 
     Source: Sect. 4. Chapters 8 and 13.
     """
@@ -276,6 +280,17 @@ def train(
     run = Run.create(folder, config, dataset, device)
     if run.done:
         return run
+    try:
+        _go_on(run, config, dataset, device, progress)
+    except InputError:
+        if not run.history:
+            run.discard()
+        raise
+    return run
+
+
+def _go_on(run: Run, config: Config, dataset: Dataset, device: str, progress: bool) -> None:
+    """Train from the last checkpoint, or from the start, to the end."""
     trainer = Trainer(config, dataset, device)
     first, history = 0, []
     if (found := run.load_checkpoint()) is not None:
@@ -298,7 +313,7 @@ def train(
         if done % config.evaluate_every and done < config.steps:
             continue
         loss = torch.stack(losses).double().mean().item()
-        if not loss < float("inf"):
+        if not (isfinite(loss) and trainer.finite()):
             raise InputError(
                 f"training diverged before step {done} (loss {loss}): lower the learning rate"
             )
@@ -321,6 +336,5 @@ def train(
     last = history[-1]
     result = {key: last[key] for key in ("step", "loss", "test_accuracy", "seconds")}
     info = run.info | {"environment": environment(device), "result": result}
-    write_json(folder / "run.json", info)
+    write_json(run.folder / "run.json", info)
     run.finish(plain_weights(trainer.network))
-    return run
