@@ -12,6 +12,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from forward_stability.errors import InputError
 from forward_stability.experiments import data
@@ -114,7 +115,7 @@ def cifar_archive(cls, monkeypatch):
     pixels, labels, files = [], [], {}
     for file, _ in cls.train_list + cls.test_list:
         pixels.append(RANDOM.integers(0, 256, (2, 3072), np.uint8))
-        labels.append([int(x) for x in RANDOM.integers(0, 10, 2)])
+        labels.append([0, 1])
         files[file] = pickle.dumps({"data": pixels[-1], label: labels[-1]}, protocol=2)
     key = cls.meta["key"]
     files[cls.meta["filename"]] = pickle.dumps({key: [f"c{i}" for i in range(10)]}, protocol=2)
@@ -149,6 +150,16 @@ def test_cifar_comes_through_torchvision_and_a_broken_download_goes_on(
     assert torch.cat([found.train_labels, found.test_labels]).tolist() == labels
     assert found.classes[3] == "c3"
     assert found.flips
+    # The same images as files in folders, in another order, are the same data.
+    for split in ("train", "test"):
+        parts = getattr(found, f"{split}_images"), getattr(found, f"{split}_labels")
+        for k, (image, label) in enumerate(zip(*parts, strict=True)):
+            folder = root / "files" / split / f"c{label}"
+            folder.mkdir(parents=True, exist_ok=True)
+            pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
+            Image.fromarray(pixels).save(folder / f"{99 - k}.png")
+    files = data.load_dataset("imagefolder:files", progress=False)
+    assert files.fingerprint == found.fingerprint
 
 
 def test_a_damaged_archive_is_named_with_both_checksums(root):

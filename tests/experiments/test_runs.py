@@ -1,6 +1,7 @@
 """Run folders: damage is noticed, nothing of another run is taken or overwritten."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from builders import equal, stop_at, weights
 from PIL import Image
 
 from forward_stability.errors import InputError
-from forward_stability.experiments import training
+from forward_stability.experiments import ledger, training
 from forward_stability.experiments.data import load_dataset
+from forward_stability.experiments.evaluation import update
 from forward_stability.experiments.provenance import results_root
 from forward_stability.experiments.runs import Run
 from forward_stability.experiments.storage import load_tensors, save_tensors
@@ -159,3 +161,18 @@ def test_two_checkpoints_are_kept_and_none_when_the_run_is_done(config, tmp_path
     run.finish({"x": torch.ones(1)})
     assert run.done
     assert run.checkpoints == list(run.folder.glob(".*")) == []
+
+
+def test_names_that_are_not_utf8(config, tmp_path):
+    odd = os.fsdecode(b"caf\xe9")
+    for split in ("train", "test"):
+        (tmp_path / "images" / split / "a").rename(tmp_path / "images" / split / odd)
+    (tmp_path / "images").rename(tmp_path / odd)
+    config = replace(config, dataset=f"imagefolder:{tmp_path / odd}")
+    run = Run(training.train(config, tmp_path / "all" / odd).folder)
+    assert run.config.dataset == config.dataset
+    assert run.dataset().classes == ("b", r"caf\xe9")
+    assert [row.name for row in ledger.write(tmp_path / "all")] == [odd]
+    assert (tmp_path / "all" / "ledger.csv").read_text().splitlines()[1].startswith(r"caf\udce9,")
+    update(tmp_path / "all" / "noise.json", [run])
+    assert (tmp_path / "all" / "noise.json").is_file()

@@ -19,6 +19,9 @@ from torch import Tensor
 
 from forward_stability.errors import InputError
 
+ESCAPED = "backslashreplace"
+r"""How a name that is not UTF-8 is written: as \udce9, which JSON reads as that name."""
+
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file by way of a temporary one beside it, so that a crash leaves the old or the new.
@@ -76,7 +79,8 @@ def write_json(path: Path, value: Any) -> None:
     Raises:
         InputError: if a number is not finite.
     """
-    write_bytes(path, (to_json(value, indent=2, ensure_ascii=False) + "\n").encode())
+    text = to_json(value, indent=2, ensure_ascii=False) + "\n"
+    write_bytes(path, text.encode("utf-8", ESCAPED))
 
 
 def read_json(path: Path) -> Any:
