@@ -148,8 +148,10 @@ def _pixels(image: Any) -> np.ndarray:
     if image.mode[0] in "IF":
         return _grey(image)
     image = ImageOps.exif_transpose(image)
-    if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema()[0] < 255:
-        raise InputError("one can see through some pixels, whose colour is then a guess")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        if image.getchannel("A").getextrema()[0] < 255:
+            raise InputError("one can see through some pixels, whose colour is then a guess")
     return np.asarray(image.convert("RGB"))
 
 

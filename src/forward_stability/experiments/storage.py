@@ -118,10 +118,16 @@ def tensors_to_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any])
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     header = {"metadata": to_json(dict(metadata)), "sha256": checksum(whole)}
     content = safetensors.torch.save(whole, header)
-    end = 8 + int.from_bytes(content[:8], "little")
-    text = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    whole_header, rest = _split(content)
+    text = json.dumps(whole_header, sort_keys=True, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
-    return len(text).to_bytes(8, "little") + text + content[end:]
+    return len(text).to_bytes(8, "little") + text + rest
+
+
+def _split(content: bytes) -> tuple[dict[str, Any], bytes]:
+    """The header of a safetensors file, and its tensors."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    return from_json(content[8:end].decode()), content[end:]
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
@@ -142,11 +148,12 @@ def load_tensors(path: Path, mend: str) -> tuple[dict[str, Tensor], dict[str, An
     if not path.is_file():
         raise InputError(f"{path} is missing: {mend}")
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        expected, metadata = header["sha256"], from_json(header["metadata"])
-    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        content = path.read_bytes()  # the library opens no name that is not UTF-8
+        tensors = safetensors.torch.load(content)
+        header, _ = _split(content)
+        expected = header["__metadata__"]["sha256"]
+        metadata = from_json(header["__metadata__"]["metadata"])
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
         size = path.stat().st_size
         raise InputError(
             f"{path} ({size:,} bytes) is damaged or no file of ours: {mend}"
