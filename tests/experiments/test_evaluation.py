@@ -1,5 +1,7 @@
 """Accuracy on corrupted images: measured as Eq. 28 says, kept run by run, shown beside Table 4."""
 
+import shutil
+
 import pytest
 import torch
 from builders import write_pictures
@@ -64,6 +66,25 @@ def test_the_command_keeps_what_is_there(run: Run, tmp_path, capsys):
     both = read_json(path)
     assert both["tiny-S"] == first["tiny-S"]
     assert both["tiny-S-again"]["accuracy"] == first["tiny-S"]["accuracy"]
+
+
+def test_runs_whose_folders_have_one_name_have_entries_of_their_own(run: Run, tmp_path, capsys):
+    path = tmp_path / "own" / "noise.json"
+    path.parent.mkdir()
+    for place in ("A/net", "own/B/net"):
+        shutil.copytree(run.folder, tmp_path / place)
+    folders = [str(tmp_path / "A/net"), str(tmp_path / "own/B/net"), str(tmp_path / "A/../A/net")]
+    assert cli.main(["noise", *folders, "--out", str(path)]) == 0
+    assert capsys.readouterr().out == f"{path}: 2 networks\n"
+    assert list(read_json(path)) == ["../A/net", "B/net"]
+
+
+def test_a_file_that_holds_something_else_is_left_alone(run: Run, tmp_path):
+    path = tmp_path / "noise.json"
+    path.write_text("[]")
+    with pytest.raises(InputError, match=r"noise\.json must hold a dict, not \[\]: restore it"):
+        evaluation.update(path, [run])
+    assert path.read_text() == "[]"
 
 
 def test_every_third_image_and_the_first_class_where_there_are_no_ships(tmp_path, root):

@@ -3,7 +3,6 @@
 import io
 import os
 import struct
-import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -308,12 +307,12 @@ def test_a_picture_stored_with_losses_is_read_nearly(file, kind):
     assert np.abs(read_picture(file).astype(int) - expected).max() <= tolerance
 
 
+@pytest.mark.filterwarnings("default")  # as on a command line
 @pytest.mark.parametrize("kind", REFUSED)
 def test_what_cannot_be_read_without_a_guess_is_refused_in_a_line(file, kind):
     make, words = REFUSED[kind]
     file.write_bytes(make())
-    with warnings.catch_warnings(), pytest.raises(InputError) as error:
-        warnings.simplefilter("ignore")
+    with pytest.raises(InputError) as error:
         read_picture(file)
     message = " ".join(str(error.value).split())
     assert message.startswith(f"{file} ({file.stat().st_size:,} bytes) cannot be read as an image")

@@ -4,6 +4,7 @@ Each level of unstructured noise is measured with several seeds, each level of s
 several images x0: the paper names one, "a ship". Chapter 14.
 """
 
+import os
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -127,16 +128,19 @@ def measure(run: Run, step: int = 1) -> dict[str, Any]:
 def update(path: Path, runs: Iterable[Run], step: int = 1) -> dict[str, Any]:
     """Measure runs and write them to a file, each when it is done; others in it stay.
 
+    The entry of a run has the name of its folder, as seen from the folder of the file.
+
     Raises:
         InputError: if the file is damaged, or for a run as :func:`measure` does.
     """
-    entries = read_json(path) if path.is_file() else {}
+    entries = read_json(path, dict) if path.is_file() else {}
     for run in runs:
-        entries[run.folder.resolve().name] = measure(run, step)
+        name = Path(os.path.relpath(run.folder.resolve(), path.parent.resolve())).as_posix()
+        entries[name] = measure(run, step)
         write_json(path, entries)
     return entries
 
 
 def read(path: Path | None = None) -> dict[str, Any]:
     """What :func:`update` wrote; by default, what comes with the book."""
-    return read_json(path or results_root() / FILENAME)
+    return read_json(path or results_root() / FILENAME, dict)

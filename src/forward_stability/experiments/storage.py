@@ -83,18 +83,25 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, text.encode("utf-8", ESCAPED))
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, kind: type = object) -> Any:
     """Read JSON.
 
+    Args:
+        path: the file.
+        kind: what it must hold, ``dict`` or ``list``.
+
     Raises:
-        InputError: if the file is missing or is not JSON.
+        InputError: if the file is missing, is not JSON or holds something else.
     """
     try:
-        return from_json(path.read_text("utf-8"))
+        value = from_json(path.read_text("utf-8-sig"))  # some editors begin a file with a mark
     except FileNotFoundError:
         raise InputError(f"{path} is missing") from None
     except ValueError as error:
         raise InputError(f"{path} is not valid JSON ({error}): restore or delete it") from None
+    if not isinstance(value, kind):
+        raise InputError(f"{path} must hold a {kind.__name__}, not {value!r:.40}: restore it")
+    return value
 
 
 def checksum(tensors: Mapping[str, Tensor]) -> str:
