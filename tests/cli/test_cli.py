@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -245,3 +246,14 @@ def test_the_installed_command_prints_no_traceback(images):
     assert done.stderr == (
         "forward-stability: error: unknown variant 'X': choose one of D, S, original\n"
     )
+
+
+def test_a_single_class(images, capsys, tmp_path):
+    """Its answer depends on nothing: every radius is infinite."""
+    for split in ("train", "test"):
+        shutil.rmtree(tmp_path / "images" / split / "b")
+    assert cli.main(arguments(images, "--variant", "S", "--out", "run")) == 0
+    for command in ("evaluate", "certify", "radii", "noise"):
+        assert cli.main([command, "run"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("100.00 %") == 1 + 1 + 4 * 3

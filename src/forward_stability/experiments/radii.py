@@ -1,5 +1,6 @@
 """Certified radii of a trained network, and an attack on it from the other side. Chapter 15."""
 
+from math import isfinite
 from typing import Any
 
 import torch
@@ -69,6 +70,7 @@ def measure_radii(
             result[part] = ~correct & inside
         return result
 
+    median = radii[radii > 0].median().item() if bool((radii > 0).any()) else 0.0
     within = broken(R > 0, R * (1 - 1e-5), None)
     entry: dict[str, Any] = {
         "network": network.name,
@@ -76,7 +78,7 @@ def measure_radii(
         "constant": certificate.constant,
         "test_images": len(labels),
         "clean": right.double().mean().item(),
-        "median_radius": radii[radii > 0].median().item() if bool((radii > 0).any()) else 0.0,
+        "median_radius": median if isfinite(median) else None,  # None: no image matters
         "radii": list(RADII),
         "certified": [(radii > r).double().mean().item() for r in RADII],
         "curve": {

@@ -91,6 +91,22 @@ def choose_device(name: str) -> str:
     return name
 
 
+def check_batches(config: Config, dataset: Dataset) -> None:
+    """Raise InputError if a batch normalisation would see a single number of each channel.
+
+    It has no variance then. The last map has a single pixel if the images have at most 4x4, or 8x8
+    if they are halved.
+    """
+    images, largest = len(dataset.train_images), max(dataset.train_images.shape[2:])
+    alone = images % config.batch_size == 1 or config.batch_size == 1
+    pixels = 8 if config.beyond.images == "halved" else 4
+    if alone and largest <= pixels and not config.beyond.constrained:
+        raise InputError(
+            f"batch_size {config.batch_size} leaves a mini-batch of one of the {images} images, "
+            "which are so small that batch normalisation has a single number of it: choose another"
+        )
+
+
 def new_network(config: Config, dataset: Dataset) -> Network:
     """The network of a configuration, with the initial weights of its seed."""
     shape = dataset.train_images.shape[1:]
@@ -277,6 +293,7 @@ def train(
     if dataset is None:
         dataset = load_dataset(config.dataset, progress=progress)
     config = replace(config, dataset=dataset.name).resolved(len(dataset.train_images))
+    check_batches(config, dataset)
     run = Run.create(folder, config, dataset, device)
     if run.done:
         return run
