@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 
 from forward_stability.errors import InputError
 from forward_stability.experiments import data, pictures
+from forward_stability.experiments.storage import save_tensors
 
 # Of the digits: the same on every machine.
 FINGERPRINT = "849042041722bc457dd5d5020cafad744b71f11adbb6771611b38571a78b4094"
@@ -297,3 +298,10 @@ def test_errors_say_sizes_and_what_is_missing(tmp_path):
     shutil.rmtree(tmp_path / "pets" / "test")
     with pytest.raises(InputError, match=r"pets/test is missing: put images in .*test/CLASS/"):
         data.load_dataset(name)
+
+
+@pytest.mark.parametrize("metadata", [{}, {"classes": 3}, {"classes": ["a"]}])
+def test_a_cache_of_another_form_is_refused(root, metadata):
+    save_tensors(root / "mnist.safetensors", {"x": torch.ones(2)}, metadata)
+    with pytest.raises(InputError, match=r"mnist\.safetensors holds no data set: delete it and"):
+        data.load_dataset("mnist")

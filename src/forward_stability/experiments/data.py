@@ -25,6 +25,9 @@ PAD = 4
 """Pixels by which a training image is padded on each side before it is cropped (Sect. 4)."""
 
 
+DIMENSIONS = {"train_images": 4, "train_labels": 1, "test_images": 4, "test_labels": 1}
+"""The tensors of a data set, and how many dimensions they have."""
+
 NAMES = "digits, " + ", ".join(SETS) + " or imagefolder:PATH"
 
 
@@ -172,8 +175,21 @@ def from_tensors(
 
 
 def _load(name: str, path: Path, mend: str) -> Dataset:
-    tensors, metadata = load_tensors(path, mend)
+    tensors, metadata = _cached(path, mend)
     return _dataset(name, tensors, metadata["classes"], SETS[name].flips)
+
+
+def _cached(path: Path, mend: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What was kept of a data set.
+
+    Raises:
+        InputError: if it is damaged or something else.
+    """
+    tensors, metadata = load_tensors(path, mend)
+    fits = [tensors[name].dim() == n for name, n in DIMENSIONS.items() if name in tensors]
+    if fits != [True] * 4 or len(tensors) != 4 or not isinstance(metadata.get("classes"), list):
+        raise InputError(f"{path} holds no data set: {mend}")
+    return tensors, metadata
 
 
 def _dataset(name: str, tensors: dict[str, Tensor], classes: Any, flips: bool) -> Dataset:
@@ -245,7 +261,7 @@ def _imagefolder(name: str, path: Path, progress: bool) -> Dataset:
     key = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
     cache = data_root() / f"imagefolder-{key}.safetensors"
     if cache.is_file():
-        tensors, metadata = load_tensors(cache, f"delete {cache}")
+        tensors, metadata = _cached(cache, f"delete {cache}")
         if metadata.get("listing") == listing:
             return _dataset(name, tensors, classes, flips=True)
     tensors = {}

@@ -27,7 +27,21 @@ from forward_stability.experiments.storage import (
     write_bytes,
     write_json,
 )
-from forward_stability.models import Network, check_finite
+from forward_stability.models import Network, check_finite, load_state
+
+DATA = {
+    "name": str,
+    "fingerprint": str,
+    "classes": list,
+    "image_shape": list,
+    "train_images": int,
+    "test_images": int,
+}
+"""What ``run.json`` says of the data, and of which type."""
+
+
+MEASURED = ("step", "epoch", "loss", "learning_rate", "test_accuracy", "seconds")
+"""The numbers of an evaluation in ``history.jsonl``."""
 
 
 class Run:
@@ -85,12 +99,26 @@ class Run:
     @cached_property
     def config(self) -> Config:
         """What is trained and how."""
-        return Config.from_dict(read_json(self.folder / "config.json"))
+        return Config.from_dict(read_json(self.folder / "config.json", dict))
 
     @property
     def info(self) -> dict[str, Any]:
-        """``data``, ``environment`` and, when the run is done, ``result``."""
-        return read_json(self.folder / "run.json")
+        """``data``, ``environment`` and, when the run is done, ``result``.
+
+        Raises:
+            InputError: if one of them is missing or of another form.
+        """
+        path = self.folder / "run.json"
+        info = read_json(path, dict)
+        data = info.get("data")
+        if not isinstance(data, dict) or not isinstance(info.get("environment"), dict):
+            raise InputError(f"{path} lacks data or environment: restore it")
+        if wrong := [key for key, kind in DATA.items() if not isinstance(data.get(key), kind)]:
+            raise InputError(f"{path} lacks {wrong[0]!r} of the data: restore it")
+        shape = data["image_shape"]
+        if len(shape) != 3 or not all(isinstance(n, int) and n > 0 for n in shape):
+            raise InputError(f"{path}: image_shape must be three numbers, got {shape}: restore it")
+        return info
 
     @property
     def done(self) -> bool:
@@ -99,18 +127,25 @@ class Run:
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """An entry an evaluation: step, epoch, loss, learning_rate, test_accuracy, seconds.
+        """An entry an evaluation, see :data:`MEASURED`.
 
         Raises:
-            InputError: if a line is not JSON.
+            InputError: if a line is not JSON or lacks a number.
         """
         path = self.folder / "history.jsonl"
         if not path.is_file():
             return []
         try:
-            return [from_json(line) for line in path.read_text("utf-8").splitlines()]
+            entries = [from_json(line) for line in path.read_text("utf-8-sig").splitlines()]
         except ValueError as error:
             raise InputError(f"{path} is not valid JSON ({error}): restore it") from error
+        for entry in entries:
+            numbers = [entry.get(key) for key in MEASURED] if isinstance(entry, dict) else [None]
+            if not all(isinstance(number, int | float) for number in numbers):
+                raise InputError(
+                    f"{path} has a line that is no evaluation ({entry!r:.40}): restore it"
+                )
+        return entries
 
     def write_history(self, entries: list[dict[str, Any]]) -> None:
         """Replace the history, atomically."""
@@ -177,10 +212,15 @@ class Run:
                         f"{path} is of another configuration: {metadata.get('config')}, "
                         f"not {self.config.to_dict()}: delete it to start again"
                     )
+                step = metadata.get("step")
+                if not isinstance(step, int) or not 0 < step < self.config.steps:
+                    raise InputError(
+                        f"{path} is after step {step} of {self.config.steps}: "
+                        "delete it to start again"
+                    )
             except InputError as error:
                 refused = refused or error
                 continue
-            step = metadata["step"]
             if refused:
                 text = str(refused).removesuffix(": delete it to start again")
                 warnings.warn(f"{text}; going on from step {step:,} instead", stacklevel=3)
@@ -227,9 +267,9 @@ class Run:
         mend = f"train it with `forward-stability train --out {self.folder}`"
         tensors, _ = self.load("weights.safetensors", mend)
         network = Network(**self.architecture)
-        network.load_state_dict(tensors)
         try:
+            load_state(network, tensors)
             check_finite(network)
         except InputError as error:
-            raise InputError(f"{self.folder}: {error}") from None
+            raise InputError(f"{self.folder / 'weights.safetensors'}: {error}") from None
         return network.eval()

@@ -160,6 +160,8 @@ def load_tensors(path: Path, mend: str) -> tuple[dict[str, Tensor], dict[str, An
         header, _ = _split(content)
         expected = header["__metadata__"]["sha256"]
         metadata = from_json(header["__metadata__"]["metadata"])
+        if not isinstance(metadata, dict):
+            raise ValueError("the metadata is no table")
     except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
         size = path.stat().st_size
         raise InputError(

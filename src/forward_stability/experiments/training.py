@@ -35,7 +35,7 @@ from forward_stability.experiments.provenance import environment
 from forward_stability.experiments.runs import Run
 from forward_stability.experiments.storage import write_json
 from forward_stability.layers import PeriodicConv2d, ResidualD
-from forward_stability.models import Network, project_
+from forward_stability.models import Network, load_state, project_
 from forward_stability.spectral import trained_weight
 
 COMPILE_FROM = 40_000
@@ -251,12 +251,18 @@ class Trainer:
         return bool(torch.stack([torch.isfinite(v).all() for v in self.state().values()]).all())
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Go back to a state."""
+        """Go back to a state.
+
+        Raises:
+            InputError: if it is that of another network.
+        """
         prefix = "network."
         weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-        self.network.load_state_dict(weights)
+        load_state(self.network, weights)
         for name, parameter in self.network.named_parameters():
             if (momentum := state.get(f"momentum.{name}")) is not None:
+                if momentum.shape != parameter.shape:
+                    raise InputError(f"the momentum of {name} has another shape")
                 buffer = torch.empty_like(parameter).copy_(momentum)
                 self.optimiser.state[parameter]["momentum_buffer"] = buffer
 
@@ -300,7 +306,7 @@ def train(
     try:
         _go_on(run, config, dataset, device, progress)
     except InputError:
-        if not run.history:
+        if not run.history and not run.checkpoints:
             run.discard()
         raise
     return run
@@ -312,7 +318,10 @@ def _go_on(run: Run, config: Config, dataset: Dataset, device: str, progress: bo
     first, history = 0, []
     if (found := run.load_checkpoint()) is not None:
         state, first = found
-        trainer.restore(state)
+        try:
+            trainer.restore(state)
+        except InputError as error:
+            raise InputError(f"{run.folder}: the checkpoint after step {first}: {error}") from None
         history = [entry for entry in run.history if entry["step"] <= first]
     seconds = history[-1]["seconds"] if history else 0.0
     losses, start = [], time.perf_counter()
