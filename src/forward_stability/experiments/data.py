@@ -7,6 +7,7 @@ are tensors of one's own.
 
 import hashlib
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,9 +119,11 @@ def load_dataset(
             name, data_root() / "torchvision", mend, download=download, mirror=mirror,
             progress=progress,
         )  # fmt: skip
-        save_tensors(path, tensors, {"classes": classes})
-        return _load(name, path, mend)
-    return _load(name, path, f"delete it and {mend}")
+        _keep(path, tensors, {"classes": classes})
+    else:
+        tensors, metadata = _cached(path, f"delete it and {mend}")
+        classes = metadata["classes"]
+    return _dataset(name, tensors, classes, SETS[name].flips)
 
 
 def from_tensors(
@@ -174,9 +177,12 @@ def from_tensors(
     return _dataset(name, tensors, classes or [str(k) for k in range(count)], flips)
 
 
-def _load(name: str, path: Path, mend: str) -> Dataset:
-    tensors, metadata = _cached(path, mend)
-    return _dataset(name, tensors, metadata["classes"], SETS[name].flips)
+def _keep(path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
+    """Spare the next call the work, if there is a place for it."""
+    try:
+        save_tensors(path, tensors, metadata)
+    except OSError as error:
+        warnings.warn(f"{error.strerror}: the images are read anew each time", stacklevel=3)
 
 
 def _cached(path: Path, mend: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -268,7 +274,7 @@ def _imagefolder(name: str, path: Path, progress: bool) -> Dataset:
     for split, part in parts.items():
         images, labels = read_pictures(part, split, progress)
         tensors |= {f"{split}_images": images, f"{split}_labels": labels}
-    save_tensors(cache, tensors, {"classes": classes, "listing": listing})
+    _keep(cache, tensors, {"classes": classes, "listing": listing})
     return _dataset(name, tensors, classes, flips=True)
 
 

@@ -19,7 +19,7 @@ from forward_stability.experiments.data import Dataset, scale
 from forward_stability.experiments.noise import structured_noise, unstructured_noise
 from forward_stability.experiments.provenance import environment, results_root
 from forward_stability.experiments.runs import Run
-from forward_stability.experiments.storage import read_json, write_json
+from forward_stability.experiments.storage import check_writable, read_json, write_json
 from forward_stability.models import Network, check_positive
 
 FILENAME = "noise.json"
@@ -131,8 +131,10 @@ def update(path: Path, runs: Iterable[Run], step: int = 1) -> dict[str, Any]:
     The entry of a run has the name of its folder, as seen from the folder of the file.
 
     Raises:
-        InputError: if the file is damaged, or for a run as :func:`measure` does.
+        InputError: if the file is damaged or a folder, or for a run as :func:`measure` does.
+        OSError: if the file cannot be written; nothing is measured then.
     """
+    check_writable(path)
     entries = read_json(path, dict) if path.is_file() else {}
     for run in runs:
         name = Path(os.path.relpath(run.folder.resolve(), path.parent.resolve())).as_posix()

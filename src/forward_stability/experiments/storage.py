@@ -10,6 +10,7 @@ import threading
 from collections.abc import Mapping
 from math import isfinite
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import safetensors
@@ -41,6 +42,22 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise OSError(error.errno, f"cannot write {path}: {error.strerror}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """See that a file can be written, before the work for it is done.
+
+    Raises:
+        InputError: if it is a folder.
+        OSError: if it cannot be written.
+    """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: name a file")
+    try:
+        with TemporaryFile(dir=next(p for p in path.absolute().parents if p.exists())):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, f"cannot write {path}: {error.strerror}") from error
 
 
 def to_json(value: Any, **options: Any) -> str:

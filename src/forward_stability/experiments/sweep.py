@@ -75,7 +75,7 @@ def _sweep(content: dict[str, Any]) -> Sweep:
     check_positive(jobs=jobs)
     threads = _take(content, "threads", max(1, joblib.cpu_count() // jobs))
     check_positive(threads=threads)
-    out, device = _take(content, "out", "results"), _take(content, "device", "auto")
+    out, device = _take(content, "out", "runs"), _take(content, "device", "auto")
     options = _take(content, "options", {})
     _known("options", options, {f.name for f in Config.options()} - set(IDENTITY))
     _known("keys", content, set(IDENTITY))
