@@ -310,3 +310,33 @@ def test_no_place_for_what_spares_the_next_call_its_work(images, capsys, tmp_pat
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert "the images are read anew each time" in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["--version"], 0),
+        (["data", "--help"], 0),
+        (["data", "digits"], 0),
+        (["certify", "digits-S-m3-seed0"], 0),
+        (["data", "mnist"], 2),
+        (["evaluate", "~/x"], 2),
+    ],
+)
+def test_without_a_home_folder(words, status):
+    """Only what needs one is refused, in one line."""
+    if sys.platform == "win32":
+        pytest.skip("there, other variables name it")
+    lost = (
+        "import os, pwd, sys"
+        "\nfor name in ('HOME', 'FORWARD_STABILITY_DATA'): os.environ.pop(name, None)"
+        "\ndef unknown(uid): raise KeyError(uid)\npwd.getpwuid = unknown"
+        "\nfrom forward_stability.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", lost, *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == status, done.stderr
+    assert done.stderr.count("\n") == (status == 2)
+    assert ("home folder that cannot be found" in done.stderr) == (status == 2)

@@ -305,3 +305,12 @@ def test_a_cache_of_another_form_is_refused(root, metadata):
     save_tensors(root / "mnist.safetensors", {"x": torch.ones(2)}, metadata)
     with pytest.raises(InputError, match=r"mnist\.safetensors holds no data set: delete it and"):
         data.load_dataset("mnist")
+
+
+def test_a_home_folder_that_cannot_be_found(monkeypatch):
+    monkeypatch.delenv("FORWARD_STABILITY_DATA")
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as without HOME and entry
+    for name in ("mnist", "imagefolder:~/pets"):
+        with pytest.raises(InputError, match="home folder that cannot be found: write the whole"):
+            data.load_dataset(name)
+    assert len(data.load_dataset("digits").classes) == 10

@@ -285,3 +285,12 @@ def test_a_file_of_tensors_whose_metadata_is_a_list_is_refused(tmp_path):
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(InputError, match="is damaged or no file of ours"):
         load_tensors(tmp_path / "x", "")
+
+
+def test_a_folder_as_people_write_it(config, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    images = f"imagefolder:~/{Path(config.dataset.split(':')[1]).relative_to(tmp_path)}"
+    training.train(replace(config, dataset=images, steps=1), Path("~/run"))
+    config_file = tmp_path / "run" / "config.json"
+    config_file.write_bytes(b"\xef\xbb\xbf" + config_file.read_bytes())
+    assert Run("~/run").dataset().name == images

@@ -20,11 +20,14 @@ from torch import Tensor
 
 from forward_stability.errors import InputError
 from forward_stability.experiments.download import SETS, read_set
-from forward_stability.experiments.storage import load_tensors, save_tensors
+from forward_stability.experiments.storage import load_tensors, save_tensors, user_path
 
 PAD = 4
 """Pixels by which a training image is padded on each side before it is cropped (Sect. 4)."""
 
+
+DATA_ROOT = "~/.cache/forward-stability"
+"""The folder for data unless the environment names another."""
 
 DIMENSIONS = {"train_images": 4, "train_labels": 1, "test_images": 4, "test_labels": 1}
 """The tensors of a data set, and how many dimensions they have."""
@@ -82,10 +85,12 @@ def scale(images: Tensor) -> Tensor:
 
 
 def data_root() -> Path:
-    """The folder for data: ``$FORWARD_STABILITY_DATA``, or ``~/.cache/forward-stability``."""
-    return Path(
-        os.environ.get("FORWARD_STABILITY_DATA") or "~/.cache/forward-stability"
-    ).expanduser()
+    """The folder for data: ``$FORWARD_STABILITY_DATA``, or :data:`DATA_ROOT`.
+
+    Raises:
+        InputError: if it is in a home folder that cannot be found.
+    """
+    return user_path(os.environ.get("FORWARD_STABILITY_DATA") or DATA_ROOT)
 
 
 def load_dataset(
@@ -110,7 +115,7 @@ def load_dataset(
     if name == "digits":
         return _digits()
     if name.startswith("imagefolder:"):
-        return _imagefolder(name, Path(name.removeprefix("imagefolder:")).expanduser(), progress)
+        return _imagefolder(name, user_path(name.removeprefix("imagefolder:")), progress)
     if name not in SETS:
         raise InputError(f"unknown data set {name!r}: choose {NAMES}")
     path, mend = data_root() / f"{name}.safetensors", f"run `forward-stability data {name}`"

@@ -24,6 +24,7 @@ from forward_stability.experiments.storage import (
     read_json,
     save_tensors,
     to_json,
+    user_path,
     write_bytes,
     write_json,
 )
@@ -55,7 +56,7 @@ class Run:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+        self.folder = user_path(folder)
         if not self.folder.is_dir() and (results_root() / folder).is_dir():
             self.folder = results_root() / folder
         if not (self.folder / "config.json").is_file():

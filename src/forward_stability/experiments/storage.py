@@ -24,6 +24,21 @@ ESCAPED = "backslashreplace"
 r"""How a name that is not UTF-8 is written: as \udce9, which JSON reads as that name."""
 
 
+def user_path(text: str | Path) -> Path:
+    """A path as people write it: ``~`` is the home folder.
+
+    Raises:
+        InputError: if the home folder cannot be found.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise InputError(
+            f"{text} is in a home folder that cannot be found: write the whole path, or set HOME "
+            "or FORWARD_STABILITY_DATA"
+        ) from None
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file by way of a temporary one beside it, so that a crash leaves the old or the new.
 

@@ -33,7 +33,7 @@ from forward_stability.experiments.data import PAD, Dataset, augment, load_datas
 from forward_stability.experiments.evaluation import accuracy, predict
 from forward_stability.experiments.provenance import environment
 from forward_stability.experiments.runs import Run
-from forward_stability.experiments.storage import write_json
+from forward_stability.experiments.storage import user_path, write_json
 from forward_stability.layers import PeriodicConv2d, ResidualD
 from forward_stability.models import Network, load_state, project_
 from forward_stability.spectral import trained_weight
@@ -300,7 +300,7 @@ def train(
         dataset = load_dataset(config.dataset, progress=progress)
     config = replace(config, dataset=dataset.name).resolved(len(dataset.train_images))
     check_batches(config, dataset)
-    run = Run.create(folder, config, dataset, device)
+    run = Run.create(user_path(folder), config, dataset, device)
     if run.done:
         return run
     try:
