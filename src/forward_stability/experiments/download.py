@@ -4,6 +4,7 @@ import hashlib
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -134,19 +135,25 @@ def fetch(url: str, path: Path, md5: str, progress: bool = True) -> None:
     take: the original host of CIFAR was slowed to about an hour in June 2026, a mirror helps.
 
     Raises:
-        InputError: if the host cannot be reached, or the file has another checksum.
+        InputError: if the host cannot be reached or does not send the file; what has come is kept.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     have = part.stat().st_size if part.exists() else 0
+    go_on = "run the command again to go on, or try --mirror"
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
         with urllib.request.urlopen(request, timeout=60) as response:
             resumed = response.status == 206
+            if resumed and not response.headers.get("Content-Range", f"bytes {have}-").startswith(
+                f"bytes {have}-"
+            ):
+                raise InputError(f"{url} sends another part than was asked for; try --mirror")
             done = have if resumed else 0
-            length = response.headers.get("Content-Length")
+            length = response.headers.get("Content-Length", "")
+            total = done + int(length) if length.isdecimal() else None
             bar = tqdm(
-                total=done + int(length) if length else None,
+                total=total,
                 initial=done,
                 unit="B",
                 unit_scale=True,
@@ -154,16 +161,16 @@ def fetch(url: str, path: Path, md5: str, progress: bool = True) -> None:
                 disable=not progress or None,
             )
             with bar, part.open("ab" if resumed else "wb") as file:
-                while block := response.read(1 << 16):
+                while block := response.read1(1 << 16):
                     file.write(block)
                     bar.update(len(block))
+        if total is not None and (size := part.stat().st_size) < total:
+            raise ConnectionError(f"after {size:,} of {total:,} bytes")
     except urllib.error.HTTPError as error:
         if error.code != 416:  # 416: the part is already whole
             raise InputError(f"cannot download {url}: {error}; try --mirror") from error
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        raise InputError(
-            f"the download of {url} broke off ({error}); run the command again to go on, "
-            "or try --mirror"
-        ) from error
+    except (urllib.error.URLError, TimeoutError, ConnectionError, HTTPException) as error:
+        what = str(error) or type(error).__name__
+        raise InputError(f"the download of {url} broke off ({what}); {go_on}") from error
     check(part, md5, "run the command again")
     part.replace(path)
