@@ -51,6 +51,8 @@ def pgd_attack(
     with torch.no_grad():
         scores = network(images)
         order = scores.scatter(1, labels[:, None], -torch.inf).argsort(1, descending=True)[:, :-1]
+    if not order.shape[1]:  # a single class, and no other answer
+        return found.to(home)
     left = torch.arange(len(images), device=device)[scores.argmax(1) == labels]
     for restart in range(restarts):
         if not len(left):

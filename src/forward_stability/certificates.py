@@ -11,7 +11,7 @@ arithmetic. Chapters 9, 10 and 11.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import prod, sqrt
+from math import isfinite, prod, sqrt
 
 import torch
 from torch import nn
@@ -31,6 +31,8 @@ from forward_stability.models import Network
 from forward_stability.report import ROUNDING, Constants, LayerReport, Report
 from forward_stability.torch_layers import layer_type
 
+TOO_LARGE = "the weights are so large that a constant is beyond float64 (1.8e308)"
+
 
 def certify(module: nn.Module, size: Size) -> Report:
     r"""The report of a network in evaluation mode for images of one size.
@@ -47,7 +49,8 @@ def certify(module: nn.Module, size: Size) -> Report:
         size: the height and width of the images.
 
     Raises:
-        InputError: if something in the module has no bound, or the size does not fit it.
+        InputError: if something in the module has no bound or is not finite, a constant is beyond
+            float64, or the size does not fit it.
 
     Source: Theorems 5 and 6, Remark 2. Chapters 9 to 11 and 15.
     """
@@ -68,7 +71,8 @@ def certify_layers(
         channels: of the images; by default as many as the first layer with a filter takes.
 
     Raises:
-        InputError: if no layer has a filter, or the size does not fit the layers.
+        InputError: if no layer has a filter, a constant is beyond float64, or the size does not
+            fit the layers.
     """
     if min(size) < 1:
         raise InputError(f"the size of the images must be positive, got {size[0]}x{size[1]}")
@@ -78,7 +82,10 @@ def certify_layers(
     theorem, reports = _theorem(layers), []
     chain = [euclidean(1.0)]
     for index, (layer, entry) in enumerate(zip(layers, input_sizes(layers, size), strict=True)):
-        report, bounds = layer.bounds(entry, theorem)
+        try:
+            report, bounds = layer.bounds(entry, theorem)
+        except OverflowError:
+            raise InputError(f"layer {index}: {TOO_LARGE}") from None
         reports.append(replace(report, index=index))
         chain = _extend(chain, bounds)
     holds = bool(theorem) and all(c.holds for r in reports for c in r.checks)
@@ -117,6 +124,8 @@ def certify_layers(
             note="layers in their best norms, c = |f(0)|; for every network",
         )
     )
+    if not all(isfinite(value) for c in constants for value in (c.a, c.g, c.c)):
+        raise InputError(f"the product of all layers: {TOO_LARGE}")
     return Report(name, theorem, size, holds, reports, constants)
 
 

@@ -29,7 +29,7 @@ from forward_stability.folding import (
 )
 from forward_stability.layer import Folded, Layer, Size
 from forward_stability.layers import Flattening
-from forward_stability.models import Network
+from forward_stability.models import Network, check_finite
 from forward_stability.torch_layers import FOLDS, KNOWN, flattens, fold_module, layer_type
 
 
@@ -49,12 +49,13 @@ def fold(module: nn.Module) -> list[Folded]:
         scores of a Network, ``forward(fold(module), images)`` the output of another one.
 
     Raises:
-        InputError: if something in it has no bound; the message names it.
+        InputError: if something in it has no bound or is not finite; the message names it.
 
     Source: Remark 2, Eq. 27. Chapters 11 and 15.
     """
     if not isinstance(module, Network):
         return chain(trace(module))
+    check_finite(module)
     folded = []
     for index, layer in enumerate(module.layers):
         if not isinstance(layer, Layer):
@@ -267,8 +268,8 @@ def _folded(layer: nn.Module, title: str) -> Folded | None:
     if folded is None:
         return None
     folded = _plain(folded)
-    for field in fields(folded):
-        value = getattr(folded, field.name)
+    # Folding hides an infinite variance: what is divided by it is 0.
+    for value in (*layer.state_dict().values(), *vars(folded).values()):
         if isinstance(value, Tensor) and not bool(torch.isfinite(value).all()):
             raise InputError(f"{title}, has a weight that is not finite: train it again")
     return folded

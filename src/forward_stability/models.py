@@ -1,6 +1,6 @@
 """The network of Fig. 1, in the variants of the paper. Chapter 8 draws it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from math import prod
 
@@ -36,6 +36,29 @@ def check_positive(**numbers: int) -> None:
     for name, number in numbers.items():
         if number < 1:
             raise InputError(f"{name} must be at least 1, got {number}")
+
+
+def check_finite(module: nn.Module) -> None:
+    """Raise InputError, with the name, if a weight or a statistic is NaN or infinite."""
+    for name, tensor in module.state_dict().items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise InputError(f"{name} of the network is not finite: train it again")
+
+
+def load_state(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Load weights and statistics.
+
+    Raises:
+        InputError: if names or shapes are not those of the module, which is unchanged then.
+    """
+    shapes = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    for name in sorted(shapes.keys() | tensors.keys()):
+        found = tuple(tensors[name].shape) if name in tensors else "nothing"
+        if found != (expected := shapes.get(name, "nothing")):
+            raise InputError(
+                f"the weights are of another network: {name} is {found}, not {expected}"
+            )
+    module.load_state_dict(tensors)
 
 
 class Network(nn.Module):

@@ -11,6 +11,7 @@ from forward_stability.book import paper, tables
 from forward_stability.errors import InputError
 from forward_stability.experiments.ledger import Row
 from forward_stability.experiments.provenance import results_root
+from forward_stability.experiments.runs import MEASURED
 
 ROW = Row(
     name="cifar10-D-m3-seed0",
@@ -141,7 +142,10 @@ def test_what_is_missing_and_its_price():
 def test_figure_7_draws_the_histories(tmp_path):
     (tmp_path / "seed0").mkdir()
     (tmp_path / "seed0" / "config.json").write_text("{}")
-    history = [{"step": s, "test_accuracy": a} for s, a in ((2, 0.25), (4, 0.5), (6, 0.875))]
+    history = [
+        dict.fromkeys(MEASURED, 1) | {"step": s, "test_accuracy": a}
+        for s, a in ((2, 0.25), (4, 0.5), (6, 0.875))
+    ]
     (tmp_path / "seed0" / "history.jsonl").write_text("\n".join(map(json.dumps, history)))
     figure, alt = tables.figure_7([replace(ROW, name="seed0", steps=6)], tmp_path)
     curve = figure.axes[0].get_lines()[1]

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,9 @@ from PIL import Image
 from forward_stability import cli
 from forward_stability.experiments import storage
 from forward_stability.experiments.config import Config
+from forward_stability.experiments.provenance import results_root
 from forward_stability.experiments.runs import Run
+from forward_stability.experiments.sweep import read_sweep
 
 
 @pytest.fixture
@@ -45,9 +48,9 @@ def fails(capsys, command, *words):
 def test_train_and_evaluate(images, capsys):
     assert cli.main(arguments(images, "--variant", "S")) == 0
     out = capsys.readouterr().out
-    assert out.startswith("results/imagefolder-S-m1-seed0: ")
+    assert out.startswith("runs/imagefolder-S-m1-seed0: ")
     assert "% test accuracy after 4 steps" in out
-    command = ["evaluate", "results/imagefolder-S-m1-seed0", "--sigma", "0.02", "--epsilon", "0.25"]
+    command = ["evaluate", "runs/imagefolder-S-m1-seed0", "--sigma", "0.02", "--epsilon", "0.25"]
     assert cli.main(command) == 0
     first = capsys.readouterr().out
     assert [line[:9].strip() for line in first.splitlines()[1:]] == [
@@ -68,16 +71,16 @@ def test_train_again_trains_nothing(images, capsys):
 
 def test_certify_prints_the_report_and_writes_it(images, capsys):
     cli.main(arguments(images, "--variant", "D"))
-    folder = "results/imagefolder-D-m1-seed0"
+    folder = "runs/imagefolder-D-m1-seed0"
     capsys.readouterr()
-    assert cli.main(["certify", folder]) == 0
+    assert cli.main(["certify", folder, "--out", "constants.json"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("ResNet-D, m = 1 on 6x7 pixels")
     assert cli.main(["bounds", folder]) == 0
     former = capsys.readouterr()
     assert former.out == out
     assert former.err == "forward-stability: warning: bounds is called certify now\n"
-    report = storage.read_json(Path(folder) / "constants.json")
+    report = storage.read_json(Path("constants.json"))
     assert report["size"] == [6, 7]
     assert [constants["name"] for constants in report["constants"]][-1] == "best"
     assert cli.main(["certify", folder, "--size", "9", "8"]) == 0
@@ -128,7 +131,7 @@ def test_bad_options(images, capsys, more, words, tmp_path):
     if more == ["--device", "cuda:7"] and __import__("torch").cuda.is_available():
         pytest.skip("there is a GPU")
     fails(capsys, arguments(images, *more), *words)
-    assert not (tmp_path / "results").exists()
+    assert not (tmp_path / "runs").exists()
 
 
 def test_an_empty_dataset_folder(images, capsys, tmp_path):
@@ -141,7 +144,7 @@ def test_a_truncated_image(images, capsys, tmp_path):
     victim = tmp_path / "images" / "test" / "b" / "01.png"
     victim.write_bytes(victim.read_bytes()[:70])
     fails(capsys, arguments(images), "images/test/b/01.png (70 bytes) cannot be read as an image")
-    assert not (tmp_path / "results").exists()
+    assert not (tmp_path / "runs").exists()
 
 
 def test_weights_cut_in_half(images, capsys, tmp_path):
@@ -158,6 +161,22 @@ def test_weights_of_another_architecture(images, capsys, tmp_path):
     capsys.readouterr()
     os.replace("other/weights.safetensors", "run/weights.safetensors")
     fails(capsys, ["evaluate", "run"], "belongs to another network", "'variant': 'S'")
+
+
+@pytest.mark.parametrize("name", ["layers.0.conv.weight", "layers.0.bn.running_var", "mean"])
+def test_weights_that_are_not_finite(images, capsys, name):
+    cli.main(arguments(images, "--out", "run"))
+    capsys.readouterr()
+    run = Run("run")
+    weights, _ = run.load("weights.safetensors", "")
+    weights[name].view(-1)[0] = float("nan")
+    run.save("weights.safetensors", weights)
+    before = sorted(os.listdir("."))
+    for command in ("evaluate", "certify", "radii", "noise", "export"):
+        out = ["--out", "file"] if command != "evaluate" else []
+        message = f"{name} of the network is not finite: train it"
+        fails(capsys, [command, "run", *out], "run/weights.safetensors", message)
+    assert sorted(os.listdir(".")) == before
 
 
 def test_a_run_that_is_not_there(images, capsys):
@@ -230,3 +249,94 @@ def test_the_installed_command_prints_no_traceback(images):
     assert done.stderr == (
         "forward-stability: error: unknown variant 'X': choose one of D, S, original\n"
     )
+
+
+def test_a_single_class(images, capsys, tmp_path):
+    """Its answer depends on nothing: every radius is infinite."""
+    for split in ("train", "test"):
+        shutil.rmtree(tmp_path / "images" / split / "b")
+    assert cli.main(arguments(images, "--variant", "S", "--out", "run")) == 0
+    for command in ("evaluate", "certify", "radii", "noise"):
+        assert cli.main([command, "run"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("100.00 %") == 1 + 1 + 4 * 3
+
+
+def contents(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_no_command_writes_among_the_results_of_the_book(capsys, tmp_path, monkeypatch):
+    """Nor anything that git would see: its default is a folder that git ignores."""
+    monkeypatch.chdir(tmp_path)
+    before = contents(results_root())
+    folder, small = str(results_root() / "digits-S-m2-theorem-seed0"), ["--images", "1"]
+    for command in (
+        ["evaluate", folder],
+        ["certify", folder],
+        ["radii", folder, *small, "--steps", "1", "--restarts", "1"],
+        ["noise", folder, "--step", "180"],
+        ["export", folder, "--out", "runs/live.safetensors"],
+        ["train", "--width", "2", "--blocks", "1", "--steps", "1", "--batch-size", "2"],
+        ["ledger"],
+    ):
+        assert cli.main(command) == 0
+    assert contents(results_root()) == before
+    assert os.listdir() == ["runs"]
+    root = Path(__file__).parents[2]
+    sweeps = [read_sweep(path) for path in (root / "sweeps").glob("*.toml")]
+    assert {sweep.out.parts[0] for sweep in sweeps} == {"runs"}
+    ignored = subprocess.run(["git", "-C", str(root), "check-ignore", "-q", "runs/x"], check=False)
+    assert ignored.returncode == 0
+
+
+@pytest.mark.parametrize("command", ["certify", "radii", "noise", "export"])
+def test_a_file_that_cannot_be_written_is_said_before_the_work(images, capsys, command):
+    cli.main(arguments(images, "--out", "run"))
+    capsys.readouterr()
+    Path("folder").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "network", None)  # it would be the first step of the work
+        fails(capsys, [command, "run", "--out", "folder"], "folder is a folder: name a file")
+        fails(capsys, [command, "run", "--out", "run/config.json/x"], "cannot write", "Not a direc")
+    assert sorted(os.listdir()) == ["folder", "images", "root", "run"]
+
+
+@pytest.mark.filterwarnings("default")  # as on a command line
+def test_no_place_for_what_spares_the_next_call_its_work(images, capsys, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("FORWARD_STABILITY_DATA", str(tmp_path / "file"))
+    assert cli.main(arguments(images, "--out", "run")) == 0
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "the images are read anew each time" in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["--version"], 0),
+        (["data", "--help"], 0),
+        (["data", "digits"], 0),
+        (["certify", "digits-S-m3-seed0"], 0),
+        (["data", "mnist"], 2),
+        (["evaluate", "~/x"], 2),
+    ],
+)
+def test_without_a_home_folder(words, status):
+    """Only what needs one is refused, in one line."""
+    if sys.platform == "win32":
+        pytest.skip("there, other variables name it")
+    lost = (
+        "import os, pwd, sys"
+        "\nfor name in ('HOME', 'FORWARD_STABILITY_DATA'): os.environ.pop(name, None)"
+        "\ndef unknown(uid): raise KeyError(uid)\npwd.getpwuid = unknown"
+        "\nfrom forward_stability.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", lost, *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == status, done.stderr
+    assert done.stderr.count("\n") == (status == 2)
+    assert ("home folder that cannot be found" in done.stderr) == (status == 2)

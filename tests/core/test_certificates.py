@@ -30,6 +30,7 @@ from forward_stability.folding import (
 from forward_stability.graph import fold
 from forward_stability.layer import Folded
 from forward_stability.models import Network
+from forward_stability.radius import certifier
 from forward_stability.spectral import conv_norm
 from forward_stability.worst_pair import local_norm, stretch
 
@@ -359,3 +360,24 @@ def test_halving_in_front_halves_the_constant():
     )
     assert halved["best"].a == pytest.approx(plain["best"].a / 2, rel=2e-10)
     assert halved["sharpened"].a == pytest.approx(plain["sharpened"].a / 2, rel=2e-10)
+
+
+@pytest.mark.parametrize("name", ["layers.1.conv.weight", "layers.1.bn1.running_var", "mean"])
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_nothing_is_said_of_a_network_that_is_not_finite(name, bad):
+    network = trained_like("S")
+    network.state_dict()[name].view(-1)[0] = bad
+    for ask in (lambda: certify(network, SIZE), lambda: certifier(network, SIZE)):
+        with pytest.raises(InputError, match=f"{name} of the network is not finite"):
+            ask()
+
+
+@pytest.mark.parametrize(("variant", "scale"), [("D", 1e120), ("S", 1e120), ("S", 1e300)])
+def test_a_constant_beyond_float64_is_refused(variant, scale):
+    """No infinite constant, and no NaN of an infinite gain times an offset of 0."""
+    network = trained_like(variant)
+    for name, weight in network.state_dict().items():
+        if name.endswith("weight") and "bn" not in name:
+            weight *= scale
+    with pytest.raises(InputError, match=r"beyond float64|not finite"):
+        certify(network, SIZE)

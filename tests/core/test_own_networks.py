@@ -487,6 +487,10 @@ def test_other_things_that_have_no_certificate():
         broken = conv()
         broken.weight.data[0, 0, 0, 0] = bad
         refuse(nn.Sequential(broken), "layer 0, a Conv2d, has a weight that is not finite")
+    forgotten = nn.BatchNorm2d(2)
+    assert forgotten.running_var is not None
+    forgotten.running_var[1] = torch.inf  # folded, it is a factor of 0
+    refuse(nn.Sequential(conv(), forgotten), "layer 1, a BatchNorm2d, has a weight that is not fin")
     with pytest.raises(InputError, match="must be positive"):
         certify(conv(), (0, 4))
     with pytest.raises(InputError, match="a Linear, as the last layer"):

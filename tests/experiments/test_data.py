@@ -1,5 +1,6 @@
 """Data sets in memory, their errors and augmentation."""
 
+import os
 import shutil
 
 import numpy as np
@@ -7,14 +8,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 from builders import write_pictures
-from PIL import Image
+from PIL import Image, ImageOps
 from sklearn.datasets import load_digits
 
 from forward_stability.errors import InputError
-from forward_stability.experiments import data
+from forward_stability.experiments import data, pictures
+from forward_stability.experiments.storage import save_tensors
 
 # Of the digits: the same on every machine.
-FINGERPRINT = "6a62f60203ffdff01268c771a6f03af8615884b0376a4ae4a6fc0637072b4358"
+FINGERPRINT = "849042041722bc457dd5d5020cafad744b71f11adbb6771611b38571a78b4094"
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +63,7 @@ def test_imagefolder_reads_every_pixel_and_caches(tmp_path, root, monkeypatch):
     assert torch.equal(first.train_images[4], expected)
 
     with monkeypatch.context() as patch:
-        patch.setattr(data, "_read_images", None)  # the second time nothing is read
+        patch.setattr(pictures, "read_picture", None)  # the second time nothing is read
         assert data.load_dataset(name).fingerprint == first.fingerprint
     Image.new("RGB", (8, 6)).save(tmp_path / "pets" / "test" / "cat" / "00.png")
     assert data.load_dataset(name, progress=False).fingerprint != first.fingerprint
@@ -82,20 +84,133 @@ def test_images_of_two_sizes_are_refused(tmp_path):
         data.load_dataset(name, progress=False)
 
 
-@pytest.mark.parametrize("make", [(), ("train", "test"), ("train/cat", "test/cat")])
-def test_an_empty_folder_is_refused(tmp_path, make):
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        ((), "pets/train is missing: put images in"),
+        (("train", "test"), "pets/train holds no images in folders by class"),
+        (("train/.cat", "test/.cat"), "pets/train holds no images in folders by class"),
+        (("train/cat", "test/cat"), "class folder .*pets/train/cat is empty: fill it or remove it"),
+    ],
+)
+def test_an_empty_folder_is_refused(tmp_path, make, message):
     (tmp_path / "pets").mkdir()
     for part in make:
         (tmp_path / "pets" / part).mkdir(parents=True)
-    with pytest.raises(InputError, match=r"is missing: put images in|holds no images"):
+    with pytest.raises(InputError, match=message):
         data.load_dataset(f"imagefolder:{tmp_path / 'pets'}")
+
+
+def test_an_empty_class_among_others_is_named(tmp_path):
+    name = write_pictures(tmp_path / "pets", {"cat": 0, "dog": 0})
+    (tmp_path / "pets" / "train" / "horse").mkdir()
+    with pytest.raises(InputError, match=r"class folder .*train/horse is empty: fill it"):
+        data.load_dataset(name)
+    (tmp_path / "pets" / "train" / "horse" / "list.txt").write_text("none yet")
+    with pytest.raises(InputError, match=r"class folder .*train/horse holds no images: fill it"):
+        data.load_dataset(name)
+
+
+def test_what_is_hidden_is_no_class_and_no_image(tmp_path):
+    name = write_pictures(tmp_path / "pets", {"cat": 0, "dog": 0})
+    for split in ("train", "train/cat", "test"):
+        hidden = tmp_path / "pets" / split / ".ipynb_checkpoints"
+        hidden.mkdir()
+        shutil.copy(tmp_path / "pets" / "test" / "dog" / "00.png", hidden)
+    (tmp_path / "pets" / "train" / "cat" / "._00.png").write_bytes(b"of macOS")
+    found = data.load_dataset(name, progress=False)
+    assert found.classes == ("cat", "dog")
+    assert len(found.train_images) == 10
+
+
+def test_what_is_no_image_is_left_out_with_a_word_and_what_is_in_no_class_refused(tmp_path):
+    name = write_pictures(tmp_path / "pets", {"cat": 0, "dog": 0})
+    (tmp_path / "pets" / "train" / "cat" / "notes.txt").write_text("good cats")
+    with pytest.warns(UserWarning, match=r"1 files in .*cat are no images .* such as notes\.txt"):
+        assert len(data.load_dataset(name, progress=False).train_images) == 10
+    (tmp_path / "pets" / "train" / "cat" / "00.png").rename(tmp_path / "pets" / "train" / "0.png")
+    with pytest.raises(InputError, match=r"train/0\.png is in no class: move it to .*train/CLASS/"):
+        data.load_dataset(name)
+
+
+def test_folders_in_a_class_belong_to_it_and_links_that_lead_back_are_refused(tmp_path):
+    name = write_pictures(tmp_path / "pets", {"cat": 0, "dog": 0})
+    cat = tmp_path / "pets" / "train" / "cat"
+    (cat / "young").mkdir()
+    (cat / "00.png").rename(cat / "young" / "00.png")
+    write_pictures(tmp_path / "more", {"cat": 0}, (2, 2))
+    (cat / "more").symlink_to(tmp_path / "more" / "train" / "cat")
+    found = data.load_dataset(name, progress=False)
+    assert found.train_labels.tolist() == [0] * 7 + [1] * 5
+    for target in (cat, cat.parent, cat / "young" / ".."):
+        (cat / "young" / "again").symlink_to(target)
+        with pytest.raises(InputError, match="young/again is a link to a folder that it lies in"):
+            data.load_dataset(name)
+        (cat / "young" / "again").unlink()
+    (tmp_path / "more" / "train" / "cat" / "on").symlink_to(cat)
+    with pytest.raises(InputError, match="cat/more/on is a link to a folder that it lies in"):
+        data.load_dataset(name)
 
 
 def test_different_classes_are_refused(tmp_path):
     name = write_pictures(tmp_path / "pets", {"cat": 0, "dog": 0}, (3, 3), (6, 8))
     (tmp_path / "pets" / "test" / "dog").rename(tmp_path / "pets" / "test" / "horse")
-    with pytest.raises(InputError, match="different classes"):
+    with pytest.raises(InputError, match="different classes: dog, horse"):
         data.load_dataset(name)
+
+
+def test_the_order_of_the_images_is_no_part_of_the_fingerprint(tmp_path):
+    name = write_pictures(tmp_path / "pets", {"cat": 0, "dog": 0})
+    first = data.load_dataset(name, progress=False)
+    names = ["c", "a", "e", "b", "d"]
+    for path in (tmp_path / "pets" / "train").rglob("*.png"):
+        path.rename(path.with_stem(names[int(path.stem)]))
+    second = data.load_dataset(name, progress=False)
+    assert not torch.equal(first.train_images, second.train_images)
+    assert first.fingerprint == second.fingerprint
+    # Two images that change their classes, or their sets, are other data.
+    cat, dog = (tmp_path / "pets" / "train" / kind / "a.png" for kind in ("cat", "dog"))
+    test = tmp_path / "pets" / "test" / "cat" / "00.png"
+    seen = {first.fingerprint}
+    for a, b in ((cat, dog), (cat, test)):
+        one, two = a.read_bytes(), b.read_bytes()
+        a.write_bytes(two)
+        b.write_bytes(one)
+        seen.add(data.load_dataset(name, progress=False).fingerprint)
+    assert len(seen) == 3
+
+
+def test_images_replaced_by_others_of_the_same_size_and_time_are_read(tmp_path):
+    name = write_pictures(tmp_path / "pets", {"cat": 0, "dog": 0})
+    files = list((tmp_path / "pets").rglob("*.png"))
+    for path in files:
+        with Image.open(path) as image:
+            image.save(path, "BMP")  # not compressed
+    first = data.load_dataset(name, progress=False)
+    for path in files:
+        before = path.stat()
+        with Image.open(path) as image:
+            ImageOps.invert(image).save(path, "BMP")
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert path.stat().st_size == before.st_size
+    second = data.load_dataset(name, progress=False)
+    assert torch.equal(second.train_images, 255 - first.train_images)
+    assert second.fingerprint != first.fingerprint
+
+
+def test_names_that_are_not_utf8(tmp_path):
+    name = write_pictures(tmp_path / "pets", {"cat": 0, "dog": 0})
+    first = data.load_dataset(name, progress=False)
+    odd = os.fsdecode(b"caf\xe9")
+    for split in ("train", "test"):
+        (tmp_path / "pets" / split / "cat").rename(tmp_path / "pets" / split / odd)
+        (tmp_path / "pets" / split / "dog" / "00.png").rename(
+            tmp_path / "pets" / split / "dog" / f"{odd}.png"
+        )
+    (tmp_path / "pets").rename(tmp_path / odd)
+    dataset = data.load_dataset(f"imagefolder:{tmp_path / odd}", progress=False)
+    assert dataset.classes == (r"caf\xe9", "dog")
+    assert dataset.fingerprint == first.fingerprint
 
 
 def test_an_unknown_name_is_refused():
@@ -183,3 +298,19 @@ def test_errors_say_sizes_and_what_is_missing(tmp_path):
     shutil.rmtree(tmp_path / "pets" / "test")
     with pytest.raises(InputError, match=r"pets/test is missing: put images in .*test/CLASS/"):
         data.load_dataset(name)
+
+
+@pytest.mark.parametrize("metadata", [{}, {"classes": 3}, {"classes": ["a"]}])
+def test_a_cache_of_another_form_is_refused(root, metadata):
+    save_tensors(root / "mnist.safetensors", {"x": torch.ones(2)}, metadata)
+    with pytest.raises(InputError, match=r"mnist\.safetensors holds no data set: delete it and"):
+        data.load_dataset("mnist")
+
+
+def test_a_home_folder_that_cannot_be_found(monkeypatch):
+    monkeypatch.delenv("FORWARD_STABILITY_DATA")
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as without HOME and entry
+    for name in ("mnist", "imagefolder:~/pets"):
+        with pytest.raises(InputError, match="home folder that cannot be found: write the whole"):
+            data.load_dataset(name)
+    assert len(data.load_dataset("digits").classes) == 10

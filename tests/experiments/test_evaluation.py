@@ -1,5 +1,7 @@
 """Accuracy on corrupted images: measured as Eq. 28 says, kept run by run, shown beside Table 4."""
 
+import shutil
+
 import pytest
 import torch
 from builders import write_pictures
@@ -66,6 +68,25 @@ def test_the_command_keeps_what_is_there(run: Run, tmp_path, capsys):
     assert both["tiny-S-again"]["accuracy"] == first["tiny-S"]["accuracy"]
 
 
+def test_runs_whose_folders_have_one_name_have_entries_of_their_own(run: Run, tmp_path, capsys):
+    path = tmp_path / "own" / "noise.json"
+    path.parent.mkdir()
+    for place in ("A/net", "own/B/net"):
+        shutil.copytree(run.folder, tmp_path / place)
+    folders = [str(tmp_path / "A/net"), str(tmp_path / "own/B/net"), str(tmp_path / "A/../A/net")]
+    assert cli.main(["noise", *folders, "--out", str(path)]) == 0
+    assert capsys.readouterr().out == f"{path}: 2 networks\n"
+    assert list(read_json(path)) == ["../A/net", "B/net"]
+
+
+def test_a_file_that_holds_something_else_is_left_alone(run: Run, tmp_path):
+    path = tmp_path / "noise.json"
+    path.write_text("[]")
+    with pytest.raises(InputError, match=r"noise\.json must hold a dict, not \[\]: restore it"):
+        evaluation.update(path, [run])
+    assert path.read_text() == "[]"
+
+
 def test_every_third_image_and_the_first_class_where_there_are_no_ships(tmp_path, root):
     images = write_pictures(tmp_path / "images", {"cat": 0, "dog": 60}, (5, 5))
     run = train(Config("S", 1, 2, images, steps=2, batch_size=10), tmp_path / "run")
@@ -90,6 +111,16 @@ def test_prediction_restores_the_mode_and_does_not_depend_on_the_batches():
             expected = network.eval()(1 - scale(images))
         torch.testing.assert_close(scores, expected, rtol=0, atol=1e-6)
     assert evaluation.accuracy(torch.eye(3), torch.tensor([0, 1, 1])) == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("factor", [1e30, torch.nan])
+def test_scores_that_are_not_finite_have_no_accuracy(factor):
+    network = Network("S", 1, 2, classes=3, batch_norm=False)
+    for parameter in network.parameters():
+        parameter.data *= factor
+    images = torch.randint(256, (7, 3, 4, 4), dtype=torch.uint8)
+    with pytest.raises(InputError, match="a score is not finite"):
+        evaluation.predict(network, images)
 
 
 def test_without_a_path_the_file_of_the_book_is_read(tmp_path):

@@ -32,6 +32,10 @@ def test_impossible_noise_is_refused():
         noise.unstructured_noise(images, -0.1, torch.Generator())
     with pytest.raises(InputError, match="epsilon must be at least 0"):
         noise.structured_noise(images, images[0], float("nan"))
+    with pytest.raises(InputError, match="sigma must be at least 0 and finite"):
+        noise.unstructured_noise(images, float("inf"), torch.Generator())
+    with pytest.raises(InputError, match="epsilon must be at least 0 and finite"):
+        noise.structured_noise(images, images[0], float("inf"))
     with pytest.raises(InputError, match="x0 must have the shape"):
         noise.structured_noise(images, images, 0.1)
 

@@ -18,11 +18,12 @@ def test_the_command_prints_and_writes_both_sides(wide, constrained, tmp_path, m
     config = constrained.changed(variant="S", head="flattened", learning_rate=0.05, steps=40)
     train(config, tmp_path / "run", device="cpu")
     command = ["radii", str(tmp_path / "run"), "--images", "8", "--steps", "5", "--restarts", "2"]
+    command += ["--out", str(tmp_path / "radii.json")]
     assert cli.main(command) == 0
     out = capsys.readouterr().out
     assert out.startswith("ResNet-S, m = 2: the hypotheses hold; constant")
     assert "36/255" in out
-    entry = read_json(tmp_path / "run" / "radii.json")
+    entry = read_json(tmp_path / "radii.json")
     found = entry["attack"]
     assert found["inside_certified_radius"]["successes"] == 0
     assert found["inside_certified_radius"]["attacked"] > 0

@@ -1,6 +1,7 @@
 """Run folders: damage is noticed, nothing of another run is taken or overwritten."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +11,13 @@ from builders import equal, stop_at, weights
 from PIL import Image
 
 from forward_stability.errors import InputError
-from forward_stability.experiments import training
+from forward_stability.experiments import ledger, training
 from forward_stability.experiments.data import load_dataset
+from forward_stability.experiments.evaluation import update
 from forward_stability.experiments.provenance import results_root
 from forward_stability.experiments.runs import Run
 from forward_stability.experiments.storage import load_tensors, save_tensors
+from forward_stability.experiments.sweep import is_done
 
 
 def refused(config, folder, message):
@@ -146,6 +149,8 @@ def test_two_checkpoints_are_kept_and_none_when_the_run_is_done(config, tmp_path
     run = Run.create(tmp_path / "run", config, load_dataset(config.dataset), "cpu")
     assert run.history == []
     assert run.load_checkpoint() is None
+    config = replace(config, steps=1000)
+    run = Run.create(tmp_path / "long", config, load_dataset(config.dataset), "cpu")
     for step in (2, 10, 100):
         run.save_checkpoint({"x": torch.tensor(step)}, step)
     assert [path.name for path in run.checkpoints] == [
@@ -159,3 +164,133 @@ def test_two_checkpoints_are_kept_and_none_when_the_run_is_done(config, tmp_path
     run.finish({"x": torch.ones(1)})
     assert run.done
     assert run.checkpoints == list(run.folder.glob(".*")) == []
+
+
+def test_names_that_are_not_utf8(config, tmp_path):
+    odd = os.fsdecode(b"caf\xe9")
+    for split in ("train", "test"):
+        (tmp_path / "images" / split / "a").rename(tmp_path / "images" / split / odd)
+    (tmp_path / "images").rename(tmp_path / odd)
+    config = replace(config, dataset=f"imagefolder:{tmp_path / odd}")
+    run = Run(training.train(config, tmp_path / "all" / odd).folder)
+    assert run.config.dataset == config.dataset
+    assert run.dataset().classes == ("b", r"caf\xe9")
+    assert [row.name for row in ledger.write(tmp_path / "all")] == [odd]
+    assert (tmp_path / "all" / "ledger.csv").read_text().splitlines()[1].startswith(r"caf\udce9,")
+    update(tmp_path / "all" / "noise.json", [run])
+    assert (tmp_path / "all" / "noise.json").is_file()
+
+
+def rewritten(path, change):
+    """The JSON file with one thing changed."""
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+WRONG = [
+    ("run.json", lambda path: path.write_text("{}"), "run.json lacks data or environment"),
+    ("run.json", lambda path: path.write_text("[]"), "run.json must hold a dict, not .*: restore"),
+    ("run.json", lambda path: path.write_text("null"), "run.json must hold a dict, not None"),
+    (
+        "run.json",
+        lambda path: rewritten(path, lambda c: c.update(data=["x"])),
+        "run.json lacks data or environment",
+    ),
+    (
+        "run.json",
+        lambda path: rewritten(path, lambda c: c["data"].update(classes=3)),
+        "run.json lacks 'classes' of the data",
+    ),
+    (
+        "run.json",
+        lambda path: rewritten(path, lambda c: c["data"].update(image_shape=["3", 6, 7])),
+        "run.json: image_shape must be three numbers",
+    ),
+    ("config.json", lambda path: path.write_text("[]"), "config.json must hold a dict"),
+    ("config.json", lambda path: path.write_text('"D"'), "config.json must hold a dict"),
+]
+
+
+@pytest.mark.parametrize(("filename", "damage", "message"), WRONG)
+def test_files_of_another_form_are_refused_and_stop_no_other_run(
+    config, tmp_path, filename, damage, message
+):
+    config = replace(config, steps=2)
+    for name in ("one", "two"):
+        training.train(config, tmp_path / "all" / name)
+    damage(tmp_path / "all" / "one" / filename)
+    run = Run(tmp_path / "all" / "one")
+    for use in (run.network, run.dataset, lambda: training.train(config, run.folder)):
+        with pytest.raises(InputError, match=message):
+            use()
+    with pytest.raises(InputError, match=f"left out of .*: .*{message}"):
+        ledger.write(tmp_path / "all")
+    rows, damaged = ledger.scan(tmp_path / "all")
+    assert [row.name for row in rows] == ["two"]
+    assert len(damaged) == 1
+    assert not is_done(run.folder, config)
+
+
+@pytest.mark.parametrize("line", ["[]", "3", "{}", '{"step": "6"}', "null"])
+def test_a_history_of_another_form_is_refused(config, tmp_path, line):
+    run = training.train(replace(config, steps=2), tmp_path / "run")
+    (run.folder / "history.jsonl").write_text(f"{line}\n")
+    with pytest.raises(InputError, match=r"history\.jsonl has a line that is no evaluation"):
+        _ = run.history
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.pop("mean"), "mean is nothing, not"),
+        (lambda t: t.update(extra=torch.ones(2)), r"extra is \(2,\), not nothing"),
+        (lambda t: t.update(mean=torch.ones(2)), r"mean is \(2,\), not \(3, 1, 1\)"),
+    ],
+)
+def test_weights_of_other_names_or_shapes_are_refused(config, tmp_path, change, message):
+    run = training.train(replace(config, steps=2), tmp_path / "run")
+    tensors = weights(run)
+    change(tensors)
+    run.save("weights.safetensors", tensors)
+    with pytest.raises(InputError, match=f"weights.safetensors: .*another network: {message}"):
+        run.network()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t, m: t.pop("network.mean"), "the checkpoint after step 5: .* mean is nothing"),
+        (lambda t, m: m.pop("step"), "is after step None of 12"),
+        (lambda t, m: m.update(step="5"), "is after step 5 of 12"),
+        (lambda t, m: m.update(step=12), "is after step 12 of 12"),
+        (lambda t, m: m.update(config=[]), "a configuration is a table of options"),
+        (
+            lambda t, m: t.update({k: v[:1] for k, v in t.items() if "momentum" in k}),
+            "the checkpoint after step 5: the momentum of .* has another shape",
+        ),
+    ],
+)
+def test_a_checkpoint_of_another_form_is_refused(config, stopped, change, message):
+    path = stopped / "checkpoint-00000005.safetensors"
+    tensors, metadata = load_tensors(path, "")
+    change(tensors, metadata)
+    save_tensors(path, tensors, metadata)
+    refused(config, stopped, message)
+
+
+def test_a_file_of_tensors_whose_metadata_is_a_list_is_refused(tmp_path):
+    save_tensors(tmp_path / "x", {}, {})
+    content = (tmp_path / "x").read_bytes().replace(b'"{}"', b'"[]"')
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(InputError, match="is damaged or no file of ours"):
+        load_tensors(tmp_path / "x", "")
+
+
+def test_a_folder_as_people_write_it(config, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    images = f"imagefolder:~/{Path(config.dataset.split(':')[1]).relative_to(tmp_path)}"
+    training.train(replace(config, dataset=images, steps=1), Path("~/run"))
+    config_file = tmp_path / "run" / "config.json"
+    config_file.write_bytes(b"\xef\xbb\xbf" + config_file.read_bytes())
+    assert Run("~/run").dataset().name == images

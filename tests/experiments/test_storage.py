@@ -1,6 +1,7 @@
 """Files are whole or absent, and damage is noticed."""
 
 import errno
+import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 
@@ -89,6 +90,29 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
         storage.write_json(path, {"new": 2})
     assert storage.read_json(path) == {"old": 1}
     assert os.listdir(tmp_path) == ["x.json"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_json_has_finite_numbers_only(tmp_path, value):
+    path = tmp_path / "x.json"
+    storage.write_json(path, {"old": 1})
+    with pytest.raises(InputError, match="not finite and cannot be written"):
+        storage.write_json(path, {"a": [value]})
+    with pytest.raises(InputError, match="not finite and cannot be written"):
+        storage.save_tensors(tmp_path / "x.safetensors", {}, {"a": value})
+    assert storage.read_json(path) == {"old": 1}
+    assert os.listdir(tmp_path) == ["x.json"]
+    path.write_text(json.dumps({"a": value}))
+    with pytest.raises(InputError, match=r"x\.json is not valid JSON .*is not finite"):
+        storage.read_json(path)
+
+
+@pytest.mark.parametrize("text", ["1e999", "[" * 100_000, "\x00", '"\\ud800'])
+def test_json_that_python_would_read_otherwise_is_refused(tmp_path, text):
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"x\.json is not valid JSON"):
+        storage.read_json(path)
 
 
 def test_bad_json_is_refused(tmp_path):

@@ -315,3 +315,10 @@ def test_eight_runs_through_dask_with_a_killed_worker(interrupted):
                 worker.kill()
                 worker.wait()
     check_each_once(outcomes, whole)
+
+
+def test_a_file_as_people_write_it(tmp_path, monkeypatch):
+    """Some editors begin it with a byte order mark, and ~ is the home folder."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "x.toml").write_bytes(b'\xef\xbb\xbfout = "~/x"\n')
+    assert sweep.read_sweep(tmp_path / "x.toml").out == tmp_path / "x"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from builders import equal, stop_at, weights
+from builders import equal, stop_at, weights, write_pictures
 from scipy import stats
 from torch.nn.utils import parametrize
 
@@ -247,6 +247,32 @@ def test_divergence_is_said(config, tmp_path, monkeypatch):
     monkeypatch.setattr(training.Trainer, "step", lambda *_: torch.tensor(float("nan")))
     with pytest.raises(InputError, match=r"diverged before step 5 .* lower the learning rate"):
         training.train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()  # there is nothing to go on from
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("variant", ["D", "S", "original"])
+def test_a_state_that_is_not_finite_is_divergence(config, tmp_path, variant):
+    """The loss of the last step is computed before its weights: it may still be finite."""
+    config = replace(config, variant=variant, learning_rate=1e38, steps=2)
+    with pytest.raises(InputError, match=r"diverged before step 2|not finite"):
+        training.train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_running_variance_that_is_not_finite_is_divergence(config, tmp_path, monkeypatch):
+    step = training.Trainer.step
+
+    def overflow(self, number):
+        loss = step(self, number)
+        if number == 7:
+            self.network.state_dict()["layers.1.bn1.running_var"][0] = torch.inf
+        return loss
+
+    monkeypatch.setattr(training.Trainer, "step", overflow)
+    with pytest.raises(InputError, match="diverged before step 10 "):
+        training.train(config, tmp_path / "run")
+    assert len(Run(tmp_path / "run").checkpoints) == 1  # from before, with its history
 
 
 def test_a_trainer_resolves_its_configuration():
@@ -404,3 +430,37 @@ def test_random_numbers_depend_on_seed_purpose_and_index_as_they_always_did():
         text = "/".join(map(str, arguments))
         seed = int(hashlib.sha256(text.encode()).hexdigest()[:14], 16)
         assert training.generator(*arguments).initial_seed() == seed
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (4, 4), (2, 5)])
+@pytest.mark.parametrize("variant", ["D", "S", "original"])
+def test_images_of_the_smallest_sizes(variant, size, tmp_path, root):
+    name = write_pictures(tmp_path / "images", {"a": 0, "b": 0}, (5, 3), size)
+    config = Config(variant, 1, 2, name, steps=4, batch_size=4)
+    assert training.train(config, tmp_path / "run").done
+
+
+@pytest.mark.parametrize(
+    ("size", "options", "fits"),
+    [
+        ((4, 4), {"batch_size": 9}, False),
+        ((4, 4), {"batch_size": 3}, False),
+        ((1, 3), {"batch_size": 1}, False),
+        ((4, 4), {"batch_size": 4}, True),
+        ((4, 5), {"batch_size": 3}, True),
+        ((4, 4), {"batch_size": 3, "constraint": "theorem"}, True),
+        ((8, 8), {"batch_size": 3, "images": "halved"}, False),
+        ((8, 9), {"batch_size": 3, "images": "halved"}, True),
+    ],
+)
+def test_a_mini_batch_without_a_variance_is_refused_before_a_folder_is_made(
+    size, options, fits, tmp_path, root
+):
+    name = write_pictures(tmp_path / "images", {"a": 0, "b": 0}, (5, 3), size)
+    config = Config("S", 1, 2, name, steps=4).changed(**options)
+    if fits:
+        assert training.train(config, tmp_path / "run").done
+    else:
+        with pytest.raises(InputError, match=r"batch_size \d leaves a mini-batch of one of the 10"):
+            training.train(config, tmp_path / "run")
+        assert not (tmp_path / "run").exists()

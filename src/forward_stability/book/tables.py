@@ -295,7 +295,8 @@ def other_results(folder: Path | None = None) -> Table:
             if path.name == evaluation.FILENAME:  # an entry a run
                 runs = " ".join(f"results/{name}" for name in content)
                 entry = next(iter(content.values()))
-                content = {**entry, "command": f"forward-stability noise {runs}"}
+                command = f"forward-stability noise {runs} --out results/{path.name}"
+                content = {**entry, "command": command}
             environment = content.get("environment", content)
             made = f"{environment['hardware']}\ncommit {environment['commit'][:12]}"
             lines.append((f"{path.name}\n{content['command']}", made))

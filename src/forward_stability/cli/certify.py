@@ -1,14 +1,15 @@
 """``forward-stability certify``."""
 
 import argparse
+from pathlib import Path
 
 from forward_stability.certificates import certify
 from forward_stability.experiments.runs import Run
-from forward_stability.experiments.storage import write_json
+from forward_stability.experiments.storage import check_writable, write_json
 
 DESCRIPTION = (
-    "Norms, hypotheses and constants of Theorems 5 and 6, layer by layer; also written to "
-    "RUN/constants.json. How far an image may move is said by forward-stability radii."
+    "Norms, hypotheses and constants of Theorems 5 and 6, layer by layer. "
+    "How far an image may move is said by forward-stability radii."
 )
 
 
@@ -19,12 +20,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--size", type=int, nargs=2, metavar=("H", "W"),
         help="height and width of the images (default: those of the training images)",
     )  # fmt: skip
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write them as JSON, too")
 
 
 def run(args: argparse.Namespace) -> None:
     """Print the report."""
     run = Run(args.folder)
+    if args.out:
+        check_writable(args.out)
     height, width = args.size or run.info["data"]["image_shape"][1:]
     report = certify(run.network(), (height, width))
-    write_json(run.folder / "constants.json", report.to_dict())
     print(report)
+    if args.out:
+        write_json(args.out, report.to_dict())

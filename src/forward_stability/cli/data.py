@@ -2,10 +2,10 @@
 
 import argparse
 
-from forward_stability.experiments.data import NAMES, data_root, load_dataset
+from forward_stability.experiments.data import DATA_ROOT, NAMES, load_dataset
 
 DESCRIPTION = (
-    f"Fetch and check a data set: {NAMES}. Files are kept in {data_root()} "
+    f"Fetch and check a data set: {NAMES}. Files are kept in {DATA_ROOT} "
     "(set FORWARD_STABILITY_DATA to change it)."
 )
 

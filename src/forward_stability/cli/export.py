@@ -5,7 +5,7 @@ from pathlib import Path
 
 from forward_stability.book.export import export_run
 from forward_stability.experiments.runs import Run
-from forward_stability.experiments.storage import write_bytes
+from forward_stability.experiments.storage import check_writable, write_bytes
 
 DESCRIPTION = (
     "Write a trained network, batch normalisation folded in, as one compact file that the "
@@ -17,14 +17,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The run and the file."""
     parser.add_argument("folder", metavar="RUN", help="run folder")
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="the file (default: RUN/live.safetensors)"
+        "--out", type=Path, metavar="FILE", required=True, help="such as live.safetensors"
     )
 
 
 def run(args: argparse.Namespace) -> None:
     """Say where the file is, and how large."""
     run = Run(args.folder)
+    check_writable(args.out)
     content = export_run(run).to_bytes()
-    path = args.out or run.folder / "live.safetensors"
-    write_bytes(path, content)
-    print(f"{path}: {run.network().name}, {len(content):,} bytes")
+    write_bytes(args.out, content)
+    print(f"{args.out}: {run.network().name}, {len(content):,} bytes")

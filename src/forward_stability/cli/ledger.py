@@ -11,8 +11,8 @@ DESCRIPTION = "Write DIR/ledger.csv anew from the run folders below DIR: a row a
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The folder."""
     parser.add_argument(
-        "folder", metavar="DIR", nargs="?", type=Path, default="results",
-        help="folder of run folders (default: results)",
+        "folder", metavar="DIR", nargs="?", type=Path, default="runs",
+        help="folder of run folders (default: runs)",
     )  # fmt: skip
 
 

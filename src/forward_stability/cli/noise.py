@@ -16,8 +16,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The runs, the file and how many images."""
     parser.add_argument("folders", metavar="RUN", nargs="+", help="run folders")
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", default=Path("results") / evaluation.FILENAME,
-        help="the file (default: results/noise.json)",
+        "--out", type=Path, metavar="FILE", default=Path("runs") / evaluation.FILENAME,
+        help="the file (default: runs/noise.json)",
     )  # fmt: skip
     parser.add_argument(
         "--step", type=int, default=1, metavar="N", help="take every N-th test image (default: 1)"

@@ -1,13 +1,15 @@
 """``forward-stability radii``."""
 
 import argparse
+from pathlib import Path
 
 from forward_stability.experiments.radii import measure_radii
 from forward_stability.experiments.runs import Run
+from forward_stability.experiments.storage import check_writable, write_json
 
 DESCRIPTION = (
     "The radius within which no perturbation changes the answer, for all test images, and an l2 "
-    "attack from the other side; also written to RUN/radii.json."
+    "attack from the other side."
 )
 
 
@@ -24,11 +26,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--restarts", type=int, default=10, metavar="N", help="of the attack (default: 10)"
     )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write them as JSON, too")
 
 
 def run(args: argparse.Namespace) -> None:
     """Print the shares of images that are certified and that withstand."""
     run = Run(args.folder)
+    if args.out:
+        check_writable(args.out)
     c = measure_radii(
         run, run.dataset(), images=args.images, steps=args.steps, restarts=args.restarts
     )
@@ -56,3 +61,5 @@ def run(args: argparse.Namespace) -> None:
         f"{inside['successes']} of {inside['attacked']} attacks inside the certified radius "
         f"succeeded ({found['steps']} steps, {found['restarts']} restarts)"
     )
+    if args.out:
+        write_json(args.out, c)

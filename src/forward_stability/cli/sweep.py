@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         rows = ledger.write(plan.out)
         print(f"{plan.out / ledger.FILENAME}: {len(rows)} runs")
-    except InputError as error:
+    except (InputError, OSError) as error:
         failures["ledger"] = str(error)
     for name, failure in failures.items():
         print(f"forward-stability: {name}: {' '.join(failure.split())}", file=sys.stderr)

@@ -30,7 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         metavar="DIR",
-        help="run folder (default: results/DATASET-VARIANT-mBLOCKS-seedSEED)",
+        help="run folder (default: runs/DATASET-VARIANT-mBLOCKS-seedSEED)",
     )
     parser.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu or cuda")
 
@@ -38,7 +38,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Train, and say how well."""
     config = Config.from_dict({f.name: getattr(args, f.name) for f in Config.options()})
-    folder = args.out or Path("results") / config.name
+    folder = args.out or Path("runs") / config.name
     run = train(config, folder, device=args.device, progress=sys.stderr.isatty())
     result = run.info["result"]
     print(

@@ -154,6 +154,8 @@ class Config:
         Raises:
             InputError: if there is an unknown one, or one does not fit.
         """
+        if not isinstance(values, dict):
+            raise InputError(f"a configuration is a table of options, not {values!r:.40}")
         if unknown := set(values) - {f.name for f in cls.options()}:
             raise InputError(f"unknown entries in the configuration: {', '.join(sorted(unknown))}")
         beyond = {f.name for f in fields(Beyond)}

@@ -7,6 +7,7 @@ are tensors of one's own.
 
 import hashlib
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +17,20 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from forward_stability.errors import InputError
 from forward_stability.experiments.download import SETS, read_set
-from forward_stability.experiments.storage import checksum, load_tensors, save_tensors
+from forward_stability.experiments.storage import load_tensors, save_tensors, user_path
 
 PAD = 4
 """Pixels by which a training image is padded on each side before it is cropped (Sect. 4)."""
 
+
+DATA_ROOT = "~/.cache/forward-stability"
+"""The folder for data unless the environment names another."""
+
+DIMENSIONS = {"train_images": 4, "train_labels": 1, "test_images": 4, "test_labels": 1}
+"""The tensors of a data set, and how many dimensions they have."""
 
 NAMES = "digits, " + ", ".join(SETS) + " or imagefolder:PATH"
 
@@ -39,7 +45,7 @@ class Dataset:
         train_images, test_images: uint8, shape ``(n, channels, height, width)``.
         train_labels, test_labels: int64, shape ``(n,)``.
         flips: whether a mirrored image keeps its class, so that augmentation may flip it.
-        fingerprint: SHA-256 over images and labels.
+        fingerprint: SHA-256 over images and labels, whatever their order and the names of files.
     """
 
     name: str
@@ -68,8 +74,7 @@ class Dataset:
 
         Source: Sect. 4, "preprocessed and augmented as in [16]". Chapter 13.
         """
-        corners = self.train_images[..., :: self.train_images.shape[-2] - 1, :]
-        corners = corners[..., :: self.train_images.shape[-1] - 1]
+        corners = self.train_images[..., [0, -1], :][..., [0, -1]]
         drawn_on_black = (corners == 0).float().mean() > 0.5
         return torch.zeros_like(self.mean) if drawn_on_black else self.mean
 
@@ -80,10 +85,12 @@ def scale(images: Tensor) -> Tensor:
 
 
 def data_root() -> Path:
-    """The folder for data: ``$FORWARD_STABILITY_DATA``, or ``~/.cache/forward-stability``."""
-    return Path(
-        os.environ.get("FORWARD_STABILITY_DATA") or "~/.cache/forward-stability"
-    ).expanduser()
+    """The folder for data: ``$FORWARD_STABILITY_DATA``, or :data:`DATA_ROOT`.
+
+    Raises:
+        InputError: if it is in a home folder that cannot be found.
+    """
+    return user_path(os.environ.get("FORWARD_STABILITY_DATA") or DATA_ROOT)
 
 
 def load_dataset(
@@ -108,7 +115,7 @@ def load_dataset(
     if name == "digits":
         return _digits()
     if name.startswith("imagefolder:"):
-        return _imagefolder(name, Path(name.removeprefix("imagefolder:")).expanduser(), progress)
+        return _imagefolder(name, user_path(name.removeprefix("imagefolder:")), progress)
     if name not in SETS:
         raise InputError(f"unknown data set {name!r}: choose {NAMES}")
     path, mend = data_root() / f"{name}.safetensors", f"run `forward-stability data {name}`"
@@ -117,9 +124,11 @@ def load_dataset(
             name, data_root() / "torchvision", mend, download=download, mirror=mirror,
             progress=progress,
         )  # fmt: skip
-        save_tensors(path, tensors, {"classes": classes})
-        return _load(name, path, mend)
-    return _load(name, path, f"delete it and {mend}")
+        _keep(path, tensors, {"classes": classes})
+    else:
+        tensors, metadata = _cached(path, f"delete it and {mend}")
+        classes = metadata["classes"]
+    return _dataset(name, tensors, classes, SETS[name].flips)
 
 
 def from_tensors(
@@ -173,9 +182,25 @@ def from_tensors(
     return _dataset(name, tensors, classes or [str(k) for k in range(count)], flips)
 
 
-def _load(name: str, path: Path, mend: str) -> Dataset:
+def _keep(path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
+    """Spare the next call the work, if there is a place for it."""
+    try:
+        save_tensors(path, tensors, metadata)
+    except OSError as error:
+        warnings.warn(f"{error.strerror}: the images are read anew each time", stacklevel=3)
+
+
+def _cached(path: Path, mend: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What was kept of a data set.
+
+    Raises:
+        InputError: if it is damaged or something else.
+    """
     tensors, metadata = load_tensors(path, mend)
-    return _dataset(name, tensors, metadata["classes"], SETS[name].flips)
+    fits = [tensors[name].dim() == n for name, n in DIMENSIONS.items() if name in tensors]
+    if fits != [True] * 4 or len(tensors) != 4 or not isinstance(metadata.get("classes"), list):
+        raise InputError(f"{path} holds no data set: {mend}")
+    return tensors, metadata
 
 
 def _dataset(name: str, tensors: dict[str, Tensor], classes: Any, flips: bool) -> Dataset:
@@ -183,9 +208,22 @@ def _dataset(name: str, tensors: dict[str, Tensor], classes: Any, flips: bool) -
         name=name,
         classes=tuple(classes),
         flips=flips,
-        fingerprint=checksum(tensors),
+        fingerprint=_fingerprint(tensors),
         **tensors,
     )
+
+
+def _fingerprint(tensors: dict[str, Tensor]) -> str:
+    """SHA-256 over the images with their labels, in the order of their own SHA-256."""
+    total = hashlib.sha256()
+    for split in ("train", "test"):
+        images, labels = tensors[f"{split}_images"], tensors[f"{split}_labels"]
+        total.update(f"{split} {tuple(images.shape)};".encode())
+        pairs = zip(images.flatten(1).numpy(), labels.tolist(), strict=True)
+        total.update(
+            b"".join(sorted(hashlib.sha256(b"%d;" % t + x.tobytes()).digest() for x, t in pairs))
+        )
+    return total.hexdigest()
 
 
 def _digits() -> Dataset:
@@ -220,62 +258,29 @@ def _digits() -> Dataset:
 
 def _imagefolder(name: str, path: Path, progress: bool) -> Dataset:
     """Images in PATH/train/CLASS/ and PATH/test/CLASS/, all of one size, read as RGB."""
-    from torchvision.datasets import ImageFolder
+    # Pillow is loaded only where it is needed.
+    from forward_stability.experiments.pictures import digest, find_pictures, read_pictures
 
     if not path.exists() and (data_root() / path).is_dir():
         path = data_root() / path
-    parts = {}
-    for split in ("train", "test"):
-        if not (path / split).is_dir():
-            raise InputError(f"{path / split} is missing: put images in {path / split}/CLASS/")
-        try:
-            parts[split] = ImageFolder(str(path / split))
-        except FileNotFoundError as error:
-            raise InputError(f"{path / split} holds no images in folders by class") from error
-    classes = parts["train"].classes
-    if parts["test"].classes != classes:
-        raise InputError(f"{path}: train and test have different classes")
-    listing = hashlib.sha256()
-    for part in parts.values():
-        for file, _ in part.samples:
-            stat = os.stat(file)
-            listing.update(f"{file} {stat.st_size} {stat.st_mtime_ns};".encode())
-    key = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
+    parts = {split: find_pictures(path / split) for split in ("train", "test")}
+    train, test = (set(classes) for classes in parts.values())
+    if train != test:
+        different = ", ".join(sorted(train ^ test))
+        raise InputError(f"{path}: train and test have different classes: {different}")
+    classes, listing = list(parts["train"]), [digest(part) for part in parts.values()]
+    key = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
     cache = data_root() / f"imagefolder-{key}.safetensors"
     if cache.is_file():
-        tensors, metadata = load_tensors(cache, f"delete {cache}")
-        if metadata["listing"] == listing.hexdigest():
-            return _dataset(name, tensors, metadata["classes"], flips=True)
+        tensors, metadata = _cached(cache, f"delete {cache}")
+        if metadata.get("listing") == listing:
+            return _dataset(name, tensors, classes, flips=True)
     tensors = {}
     for split, part in parts.items():
-        files = [file for file, _ in part.samples]
-        bar = tqdm(files, desc=f"reading {split} images", disable=not progress or None)
-        tensors[f"{split}_images"] = _read_images(bar)
-        tensors[f"{split}_labels"] = torch.as_tensor(part.targets, dtype=torch.int64)
-    save_tensors(cache, tensors, {"classes": classes, "listing": listing.hexdigest()})
+        images, labels = read_pictures(part, split, progress)
+        tensors |= {f"{split}_images": images, f"{split}_labels": labels}
+    _keep(cache, tensors, {"classes": classes, "listing": listing})
     return _dataset(name, tensors, classes, flips=True)
-
-
-def _read_images(files: Any) -> Tensor:
-    """Image files as one uint8 tensor of shape ``(n, 3, height, width)``."""
-    from PIL import Image
-
-    arrays: list[np.ndarray] = []
-    for file in files:
-        try:
-            with Image.open(file) as image:
-                array = np.asarray(image.convert("RGB"))
-        except (OSError, SyntaxError) as error:
-            size = os.stat(file).st_size
-            raise InputError(
-                f"{file} ({size:,} bytes) cannot be read as an image ({error}): "
-                "replace or remove it"
-            ) from error
-        if arrays and array.shape != arrays[0].shape:
-            (h, w), (h0, w0) = array.shape[:2], arrays[0].shape[:2]
-            raise InputError(f"{file} has {w}x{h} pixels, the images before it {w0}x{h0}")
-        arrays.append(array)
-    return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).contiguous()
 
 
 def augment(images: Tensor, border: Tensor, shifts: Tensor, flips: Tensor) -> Tensor:

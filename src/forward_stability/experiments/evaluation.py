@@ -4,6 +4,7 @@ Each level of unstructured noise is measured with several seeds, each level of s
 several images x0: the paper names one, "a ship". Chapter 14.
 """
 
+import os
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -13,11 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parametrize
 
+from forward_stability.errors import InputError
 from forward_stability.experiments.data import Dataset, scale
 from forward_stability.experiments.noise import structured_noise, unstructured_noise
 from forward_stability.experiments.provenance import environment, results_root
 from forward_stability.experiments.runs import Run
-from forward_stability.experiments.storage import read_json, write_json
+from forward_stability.experiments.storage import check_writable, read_json, write_json
 from forward_stability.models import Network, check_positive
 
 FILENAME = "noise.json"
@@ -49,13 +51,18 @@ def predict(
 
     Returns:
         shape ``(n, classes)``, on the CPU.
+
+    Raises:
+        InputError: if a score is not finite.
     """
     training, device = network.training, network.get_buffer("mean").device
     network.eval()
     with parametrize.cached():
         scores = [network(corrupt(scale(x.to(device)))).cpu() for x in images.split(batch_size)]
     network.train(training)
-    return torch.cat(scores)
+    if not bool(torch.isfinite(result := torch.cat(scores)).all()):
+        raise InputError("a score is not finite: the weights or the corruption are too large")
+    return result
 
 
 def accuracy(scores: Tensor, labels: Tensor) -> float:
@@ -121,16 +128,21 @@ def measure(run: Run, step: int = 1) -> dict[str, Any]:
 def update(path: Path, runs: Iterable[Run], step: int = 1) -> dict[str, Any]:
     """Measure runs and write them to a file, each when it is done; others in it stay.
 
+    The entry of a run has the name of its folder, as seen from the folder of the file.
+
     Raises:
-        InputError: if the file is damaged, or for a run as :func:`measure` does.
+        InputError: if the file is damaged or a folder, or for a run as :func:`measure` does.
+        OSError: if the file cannot be written; nothing is measured then.
     """
-    entries = read_json(path) if path.is_file() else {}
+    check_writable(path)
+    entries = read_json(path, dict) if path.is_file() else {}
     for run in runs:
-        entries[run.folder.resolve().name] = measure(run, step)
+        name = Path(os.path.relpath(run.folder.resolve(), path.parent.resolve())).as_posix()
+        entries[name] = measure(run, step)
         write_json(path, entries)
     return entries
 
 
 def read(path: Path | None = None) -> dict[str, Any]:
     """What :func:`update` wrote; by default, what comes with the book."""
-    return read_json(path or results_root() / FILENAME)
+    return read_json(path or results_root() / FILENAME, dict)

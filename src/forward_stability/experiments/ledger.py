@@ -17,7 +17,7 @@ from forward_stability.errors import InputError
 from forward_stability.experiments.config import PAPER_STEPS, Config
 from forward_stability.experiments.provenance import results_root
 from forward_stability.experiments.runs import Run
-from forward_stability.experiments.storage import write_bytes
+from forward_stability.experiments.storage import ESCAPED, write_bytes
 from forward_stability.models import Network
 
 FILENAME = "ledger.csv"
@@ -25,7 +25,7 @@ FILENAME = "ledger.csv"
 PAPER_WINDOW = 5_000
 """Table 3 lists the average of the test accuracy in the last 5,000 of the 93,500 steps."""
 
-FOLDERS = {"40a26e4cba2b": "cifar10", "91f86e6515dd": "cifar10-jpeg"}
+FOLDERS = {"1c28d4885135": "cifar10", "d2aa27901620": "cifar10-jpeg"}
 """Folders of images that are known by their fingerprint: CIFAR-10, lossless and as JPEG."""
 
 IDENTITY = ("variant", "blocks", "dataset", "seed")
@@ -210,7 +210,7 @@ def write(folder: Path) -> list[Row]:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(f.name for f in fields(Row))
     writer.writerows(astuple(row) for row in rows)
-    write_bytes(folder / FILENAME, text.getvalue().encode())
+    write_bytes(folder / FILENAME, text.getvalue().encode("utf-8", ESCAPED))
     if damaged:
         raise InputError(f"left out of {folder / FILENAME}: {'; '.join(damaged)}")
     return rows

@@ -21,8 +21,8 @@ def unstructured_noise(images: Tensor, sigma: float, generator: torch.Generator)
 
     Source: Eq. 28a. Chapter 14.
     """
-    if not sigma >= 0:
-        raise InputError(f"sigma must be at least 0, got {sigma}")
+    if not 0 <= sigma < float("inf"):
+        raise InputError(f"sigma must be at least 0 and finite, got {sigma}")
     noise = torch.randn(images.shape, generator=generator, dtype=images.dtype)
     return images + sigma * noise.to(images.device)
 
@@ -56,8 +56,8 @@ def structured_noise(images: Tensor, x0: Tensor, epsilon: float) -> Tensor:
 
     Source: Eq. 28b. Chapter 14.
     """
-    if not epsilon >= 0:
-        raise InputError(f"epsilon must be at least 0, got {epsilon}")
+    if not 0 <= epsilon < float("inf"):
+        raise InputError(f"epsilon must be at least 0 and finite, got {epsilon}")
     if x0.shape != images.shape[1:]:
         raise InputError(f"x0 must have the shape {tuple(images.shape[1:])}, got {tuple(x0.shape)}")
     return images + epsilon * x0.to(images)

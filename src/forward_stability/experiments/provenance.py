@@ -1,5 +1,6 @@
 """What a number depends on besides code and data: versions, hardware, commit, command."""
 
+import os
 import platform
 import re
 import subprocess
@@ -61,14 +62,25 @@ def hardware(device: str) -> str:
 
 
 def commit() -> str:
-    """The commit of the checkout that the package is imported from, "+" if it was changed."""
+    """The commit of the checkout that the package is imported from, "+" if it was changed.
+
+    It is unknown where the package was installed, be it in a folder of another repository.
+    """
+    top = PACKAGE.parents[1]
+    others = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
 
     def git(*arguments: str) -> str:
-        command = ["git", "-C", str(PACKAGE), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        command = ["git", "-C", str(top), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=others)
+        return done.stdout.strip()
 
     try:
-        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "-s", ".") else "")
+        ours = 'name = "forward-stability"' in (top / "pyproject.toml").read_text("utf-8")
+        if not ours or Path(git("rev-parse", "--show-toplevel")) != top.resolve():
+            return "unknown"
+        git("ls-files", "--error-unmatch", str(PACKAGE / "__init__.py"))
+        changed = git("status", "--short", str(PACKAGE))
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 

@@ -1,5 +1,6 @@
 """Certified radii of a trained network, and an attack on it from the other side. Chapter 15."""
 
+from math import isfinite
 from typing import Any
 
 import torch
@@ -10,7 +11,6 @@ from forward_stability.certificates import certify
 from forward_stability.experiments.data import Dataset, scale
 from forward_stability.experiments.provenance import environment
 from forward_stability.experiments.runs import Run
-from forward_stability.experiments.storage import write_json
 from forward_stability.experiments.training import generator
 from forward_stability.radius import certifier
 
@@ -21,7 +21,7 @@ RADII = (36 / 255, 72 / 255, 108 / 255)
 def measure_radii(
     run: Run, dataset: Dataset, *, images: int = 1000, steps: int = 100, restarts: int = 10
 ) -> dict[str, Any]:
-    r"""Certified radii of a trained network, and an attack on it; written to radii.json.
+    r"""Certified radii of a trained network, and an attack on it.
 
     The radii are of all test images. The attack is on a random choice of them: once in the ball of
     the certified radius of each image, with any pixel values, where it must fail; and once for each
@@ -35,7 +35,7 @@ def measure_radii(
         steps, restarts: of the attack.
 
     Returns:
-        what is written: accuracies as fractions, radii in units of pixels in [0, 1].
+        ready for JSON: accuracies as fractions, radii in units of pixels in [0, 1].
 
     Source: Theorem 6, sharpened. Chapter 15.
     """
@@ -69,6 +69,7 @@ def measure_radii(
             result[part] = ~correct & inside
         return result
 
+    median = radii[radii > 0].median().item() if bool((radii > 0).any()) else 0.0
     within = broken(R > 0, R * (1 - 1e-5), None)
     entry: dict[str, Any] = {
         "network": network.name,
@@ -76,7 +77,7 @@ def measure_radii(
         "constant": certificate.constant,
         "test_images": len(labels),
         "clean": right.double().mean().item(),
-        "median_radius": radii[radii > 0].median().item() if bool((radii > 0).any()) else 0.0,
+        "median_radius": median if isfinite(median) else None,  # None: no image matters
         "radii": list(RADII),
         "certified": [(radii > r).double().mean().item() for r in RADII],
         "curve": {
@@ -100,5 +101,4 @@ def measure_radii(
     for r in RADII:
         turned = broken(right_chosen & (r >= R), torch.full_like(R, r), (0.0, 1.0))
         entry["attack"]["accuracy"].append((right_chosen & ~turned).double().mean().item())
-    write_json(run.folder / "radii.json", entry)
     return entry

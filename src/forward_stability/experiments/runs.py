@@ -5,9 +5,9 @@ line an evaluation), the last two ``checkpoint-STEP.safetensors`` while training
 ``weights.safetensors`` when it is done. Chapter 13.
 """
 
-import json
 import sys
 import warnings
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,30 @@ from forward_stability.experiments.config import Config
 from forward_stability.experiments.data import Dataset, load_dataset
 from forward_stability.experiments.provenance import environment, results_root
 from forward_stability.experiments.storage import (
+    from_json,
     load_tensors,
     read_json,
     save_tensors,
+    to_json,
+    user_path,
     write_bytes,
     write_json,
 )
-from forward_stability.models import Network
+from forward_stability.models import Network, check_finite, load_state
+
+DATA = {
+    "name": str,
+    "fingerprint": str,
+    "classes": list,
+    "image_shape": list,
+    "train_images": int,
+    "test_images": int,
+}
+"""What ``run.json`` says of the data, and of which type."""
+
+
+MEASURED = ("step", "epoch", "loss", "learning_rate", "test_accuracy", "seconds")
+"""The numbers of an evaluation in ``history.jsonl``."""
 
 
 class Run:
@@ -39,7 +56,7 @@ class Run:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+        self.folder = user_path(folder)
         if not self.folder.is_dir() and (results_root() / folder).is_dir():
             self.folder = results_root() / folder
         if not (self.folder / "config.json").is_file():
@@ -83,12 +100,26 @@ class Run:
     @cached_property
     def config(self) -> Config:
         """What is trained and how."""
-        return Config.from_dict(read_json(self.folder / "config.json"))
+        return Config.from_dict(read_json(self.folder / "config.json", dict))
 
     @property
     def info(self) -> dict[str, Any]:
-        """``data``, ``environment`` and, when the run is done, ``result``."""
-        return read_json(self.folder / "run.json")
+        """``data``, ``environment`` and, when the run is done, ``result``.
+
+        Raises:
+            InputError: if one of them is missing or of another form.
+        """
+        path = self.folder / "run.json"
+        info = read_json(path, dict)
+        data = info.get("data")
+        if not isinstance(data, dict) or not isinstance(info.get("environment"), dict):
+            raise InputError(f"{path} lacks data or environment: restore it")
+        if wrong := [key for key, kind in DATA.items() if not isinstance(data.get(key), kind)]:
+            raise InputError(f"{path} lacks {wrong[0]!r} of the data: restore it")
+        shape = data["image_shape"]
+        if len(shape) != 3 or not all(isinstance(n, int) and n > 0 for n in shape):
+            raise InputError(f"{path}: image_shape must be three numbers, got {shape}: restore it")
+        return info
 
     @property
     def done(self) -> bool:
@@ -97,22 +128,29 @@ class Run:
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """An entry an evaluation: step, epoch, loss, learning_rate, test_accuracy, seconds.
+        """An entry an evaluation, see :data:`MEASURED`.
 
         Raises:
-            InputError: if a line is not JSON.
+            InputError: if a line is not JSON or lacks a number.
         """
         path = self.folder / "history.jsonl"
         if not path.is_file():
             return []
         try:
-            return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+            entries = [from_json(line) for line in path.read_text("utf-8-sig").splitlines()]
         except ValueError as error:
             raise InputError(f"{path} is not valid JSON ({error}): restore it") from error
+        for entry in entries:
+            numbers = [entry.get(key) for key in MEASURED] if isinstance(entry, dict) else [None]
+            if not all(isinstance(number, int | float) for number in numbers):
+                raise InputError(
+                    f"{path} has a line that is no evaluation ({entry!r:.40}): restore it"
+                )
+        return entries
 
     def write_history(self, entries: list[dict[str, Any]]) -> None:
         """Replace the history, atomically."""
-        lines = "".join(json.dumps(entry) + "\n" for entry in entries)
+        lines = "".join(to_json(entry) + "\n" for entry in entries)
         write_bytes(self.folder / "history.jsonl", lines.encode())
 
     @property
@@ -175,10 +213,15 @@ class Run:
                         f"{path} is of another configuration: {metadata.get('config')}, "
                         f"not {self.config.to_dict()}: delete it to start again"
                     )
+                step = metadata.get("step")
+                if not isinstance(step, int) or not 0 < step < self.config.steps:
+                    raise InputError(
+                        f"{path} is after step {step} of {self.config.steps}: "
+                        "delete it to start again"
+                    )
             except InputError as error:
                 refused = refused or error
                 continue
-            step = metadata["step"]
             if refused:
                 text = str(refused).removesuffix(": delete it to start again")
                 warnings.warn(f"{text}; going on from step {step:,} instead", stacklevel=3)
@@ -186,6 +229,13 @@ class Run:
         if refused:
             raise refused
         return None
+
+    def discard(self) -> None:
+        """Remove a run that has come to nothing, so that its folder can be used again."""
+        for name in ("config.json", "run.json"):  # without config.json it is no run
+            (self.folder / name).unlink(missing_ok=True)
+        with suppress(OSError):
+            self.folder.rmdir()
 
     def finish(self, weights: dict[str, Tensor]) -> None:
         """Write the weights of the trained network; checkpoints are not needed any more."""
@@ -212,10 +262,15 @@ class Run:
         """The trained network, in evaluation mode, on the CPU.
 
         Raises:
-            InputError: if the run is not done, or its weights are damaged or of another network.
+            InputError: if the run is not done, or its weights are damaged, not finite or of
+                another network.
         """
         mend = f"train it with `forward-stability train --out {self.folder}`"
         tensors, _ = self.load("weights.safetensors", mend)
         network = Network(**self.architecture)
-        network.load_state_dict(tensors)
+        try:
+            load_state(network, tensors)
+            check_finite(network)
+        except InputError as error:
+            raise InputError(f"{self.folder / 'weights.safetensors'}: {error}") from None
         return network.eval()

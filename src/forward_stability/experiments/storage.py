@@ -8,7 +8,9 @@ import json
 import os
 import threading
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import safetensors
@@ -17,6 +19,24 @@ import torch
 from torch import Tensor
 
 from forward_stability.errors import InputError
+
+ESCAPED = "backslashreplace"
+r"""How a name that is not UTF-8 is written: as \udce9, which JSON reads as that name."""
+
+
+def user_path(text: str | Path) -> Path:
+    """A path as people write it: ``~`` is the home folder.
+
+    Raises:
+        InputError: if the home folder cannot be found.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise InputError(
+            f"{text} is in a home folder that cannot be found: write the whole path, or set HOME "
+            "or FORWARD_STABILITY_DATA"
+        ) from None
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -39,23 +59,81 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write a value as indented JSON, atomically."""
-    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
-
-
-def read_json(path: Path) -> Any:
-    """Read JSON.
+def check_writable(path: Path) -> None:
+    """See that a file can be written, before the work for it is done.
 
     Raises:
-        InputError: if the file is missing or is not JSON.
+        InputError: if it is a folder.
+        OSError: if it cannot be written.
+    """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: name a file")
+    try:
+        with TemporaryFile(dir=next(p for p in path.absolute().parents if p.exists())):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, f"cannot write {path}: {error.strerror}") from error
+
+
+def to_json(value: Any, **options: Any) -> str:
+    """A value as JSON, which has no NaN and no infinity.
+
+    Raises:
+        InputError: if a number is not finite.
     """
     try:
-        return json.loads(path.read_text("utf-8"))
+        return json.dumps(value, allow_nan=False, **options)
+    except ValueError as error:
+        raise InputError(f"a result is not finite and cannot be written: {error}") from error
+
+
+def from_json(text: str) -> Any:
+    """The inverse of :func:`to_json`.
+
+    Raises:
+        ValueError: if it is not JSON, or a number is not finite.
+    """
+
+    def number(word: str) -> float:
+        if not isfinite(value := float(word)):
+            raise ValueError(f"{word} is not finite")
+        return value
+
+    try:
+        return json.loads(text, parse_float=number, parse_constant=number)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON, atomically.
+
+    Raises:
+        InputError: if a number is not finite.
+    """
+    text = to_json(value, indent=2, ensure_ascii=False) + "\n"
+    write_bytes(path, text.encode("utf-8", ESCAPED))
+
+
+def read_json(path: Path, kind: type = object) -> Any:
+    """Read JSON.
+
+    Args:
+        path: the file.
+        kind: what it must hold, ``dict`` or ``list``.
+
+    Raises:
+        InputError: if the file is missing, is not JSON or holds something else.
+    """
+    try:
+        value = from_json(path.read_text("utf-8-sig"))  # some editors begin a file with a mark
     except FileNotFoundError:
         raise InputError(f"{path} is missing") from None
     except ValueError as error:
         raise InputError(f"{path} is not valid JSON ({error}): restore or delete it") from None
+    if not isinstance(value, kind):
+        raise InputError(f"{path} must hold a {kind.__name__}, not {value!r:.40}: restore it")
+    return value
 
 
 def checksum(tensors: Mapping[str, Tensor]) -> str:
@@ -77,12 +155,18 @@ def tensors_to_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any])
     Source: the format of safetensors: the size of the header in 8 bytes, the header, the tensors.
     """
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    header = {"metadata": json.dumps(dict(metadata)), "sha256": checksum(whole)}
+    header = {"metadata": to_json(dict(metadata)), "sha256": checksum(whole)}
     content = safetensors.torch.save(whole, header)
-    end = 8 + int.from_bytes(content[:8], "little")
-    text = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    whole_header, rest = _split(content)
+    text = json.dumps(whole_header, sort_keys=True, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
-    return len(text).to_bytes(8, "little") + text + content[end:]
+    return len(text).to_bytes(8, "little") + text + rest
+
+
+def _split(content: bytes) -> tuple[dict[str, Any], bytes]:
+    """The header of a safetensors file, and its tensors."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    return from_json(content[8:end].decode()), content[end:]
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
@@ -103,11 +187,14 @@ def load_tensors(path: Path, mend: str) -> tuple[dict[str, Tensor], dict[str, An
     if not path.is_file():
         raise InputError(f"{path} is missing: {mend}")
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        expected, metadata = header["sha256"], json.loads(header["metadata"])
-    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        content = path.read_bytes()  # the library opens no name that is not UTF-8
+        tensors = safetensors.torch.load(content)
+        header, _ = _split(content)
+        expected = header["__metadata__"]["sha256"]
+        metadata = from_json(header["__metadata__"]["metadata"])
+        if not isinstance(metadata, dict):
+            raise ValueError("the metadata is no table")
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
         size = path.stat().st_size
         raise InputError(
             f"{path} ({size:,} bytes) is damaged or no file of ours: {mend}"

@@ -22,6 +22,7 @@ from forward_stability.errors import InputError
 from forward_stability.experiments.config import Config
 from forward_stability.experiments.ledger import IDENTITY
 from forward_stability.experiments.runs import Run
+from forward_stability.experiments.storage import user_path
 from forward_stability.experiments.training import train
 from forward_stability.models import check_positive
 
@@ -58,7 +59,7 @@ def read_sweep(path: Path) -> Sweep:
     Chapter 13.
     """
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
+        content = tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{path} is missing") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -75,7 +76,7 @@ def _sweep(content: dict[str, Any]) -> Sweep:
     check_positive(jobs=jobs)
     threads = _take(content, "threads", max(1, joblib.cpu_count() // jobs))
     check_positive(threads=threads)
-    out, device = _take(content, "out", "results"), _take(content, "device", "auto")
+    out, device = _take(content, "out", "runs"), _take(content, "device", "auto")
     options = _take(content, "options", {})
     _known("options", options, {f.name for f in Config.options()} - set(IDENTITY))
     _known("keys", content, set(IDENTITY))
@@ -92,7 +93,7 @@ def _sweep(content: dict[str, Any]) -> Sweep:
                 "images need sweeps of their own, with another out"
             )
         runs[config.name] = config
-    return Sweep(Path(out), jobs, threads, device, runs)
+    return Sweep(user_path(out), jobs, threads, device, runs)
 
 
 def _take(content: dict[str, Any], key: str, default: Any) -> Any:

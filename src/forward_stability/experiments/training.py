@@ -15,7 +15,7 @@ import hashlib
 import time
 from dataclasses import replace
 from functools import lru_cache
-from math import sqrt
+from math import isfinite, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,9 @@ from forward_stability.experiments.data import PAD, Dataset, augment, load_datas
 from forward_stability.experiments.evaluation import accuracy, predict
 from forward_stability.experiments.provenance import environment
 from forward_stability.experiments.runs import Run
-from forward_stability.experiments.storage import write_json
+from forward_stability.experiments.storage import user_path, write_json
 from forward_stability.layers import PeriodicConv2d, ResidualD
-from forward_stability.models import Network, project_
+from forward_stability.models import Network, load_state, project_
 from forward_stability.spectral import trained_weight
 
 COMPILE_FROM = 40_000
@@ -89,6 +89,22 @@ def choose_device(name: str) -> str:
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise InputError("device cuda: PyTorch finds no GPU; use --device cpu")
     return name
+
+
+def check_batches(config: Config, dataset: Dataset) -> None:
+    """Raise InputError if a batch normalisation would see a single number of each channel.
+
+    It has no variance then. The last map has a single pixel if the images have at most 4x4, or 8x8
+    if they are halved.
+    """
+    images, largest = len(dataset.train_images), max(dataset.train_images.shape[2:])
+    alone = images % config.batch_size == 1 or config.batch_size == 1
+    pixels = 8 if config.beyond.images == "halved" else 4
+    if alone and largest <= pixels and not config.beyond.constrained:
+        raise InputError(
+            f"batch_size {config.batch_size} leaves a mini-batch of one of the {images} images, "
+            "which are so small that batch normalisation has a single number of it: choose another"
+        )
 
 
 def new_network(config: Config, dataset: Dataset) -> Network:
@@ -230,13 +246,23 @@ class Trainer:
         }
         return {f"network.{k}": v for k, v in self.network.state_dict().items()} | momenta
 
+    def finite(self) -> bool:
+        """Whether all numbers of the state are."""
+        return bool(torch.stack([torch.isfinite(v).all() for v in self.state().values()]).all())
+
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Go back to a state."""
+        """Go back to a state.
+
+        Raises:
+            InputError: if it is that of another network.
+        """
         prefix = "network."
         weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-        self.network.load_state_dict(weights)
+        load_state(self.network, weights)
         for name, parameter in self.network.named_parameters():
             if (momentum := state.get(f"momentum.{name}")) is not None:
+                if momentum.shape != parameter.shape:
+                    raise InputError(f"the momentum of {name} has another shape")
                 buffer = torch.empty_like(parameter).copy_(momentum)
                 self.optimiser.state[parameter]["momentum_buffer"] = buffer
 
@@ -265,7 +291,7 @@ def train(
 
     Raises:
         InputError: if data or checkpoint are damaged, the folder holds another run, or training
-            diverges.
+            diverges; a folder is left only if there is something to go on from.
 
     Source: Sect. 4. Chapters 8 and 13.
     """
@@ -273,14 +299,29 @@ def train(
     if dataset is None:
         dataset = load_dataset(config.dataset, progress=progress)
     config = replace(config, dataset=dataset.name).resolved(len(dataset.train_images))
-    run = Run.create(folder, config, dataset, device)
+    check_batches(config, dataset)
+    run = Run.create(user_path(folder), config, dataset, device)
     if run.done:
         return run
+    try:
+        _go_on(run, config, dataset, device, progress)
+    except InputError:
+        if not run.history and not run.checkpoints:
+            run.discard()
+        raise
+    return run
+
+
+def _go_on(run: Run, config: Config, dataset: Dataset, device: str, progress: bool) -> None:
+    """Train from the last checkpoint, or from the start, to the end."""
     trainer = Trainer(config, dataset, device)
     first, history = 0, []
     if (found := run.load_checkpoint()) is not None:
         state, first = found
-        trainer.restore(state)
+        try:
+            trainer.restore(state)
+        except InputError as error:
+            raise InputError(f"{run.folder}: the checkpoint after step {first}: {error}") from None
         history = [entry for entry in run.history if entry["step"] <= first]
     seconds = history[-1]["seconds"] if history else 0.0
     losses, start = [], time.perf_counter()
@@ -298,7 +339,7 @@ def train(
         if done % config.evaluate_every and done < config.steps:
             continue
         loss = torch.stack(losses).double().mean().item()
-        if not loss < float("inf"):
+        if not (isfinite(loss) and trainer.finite()):
             raise InputError(
                 f"training diverged before step {done} (loss {loss}): lower the learning rate"
             )
@@ -321,6 +362,5 @@ def train(
     last = history[-1]
     result = {key: last[key] for key in ("step", "loss", "test_accuracy", "seconds")}
     info = run.info | {"environment": environment(device), "result": result}
-    write_json(folder / "run.json", info)
+    write_json(run.folder / "run.json", info)
     run.finish(plain_weights(trainer.network))
-    return run
