@@ -30,6 +30,7 @@ from forward_stability.errors import InputError
 from forward_stability.experiments.config import Config
 from forward_stability.experiments.cuda_graph import Graphed
 from forward_stability.experiments.data import PAD, Dataset, augment, load_dataset, scale
+from forward_stability.experiments.device import choose_device, warn_if_slow
 from forward_stability.experiments.evaluation import accuracy, predict
 from forward_stability.experiments.provenance import environment
 from forward_stability.experiments.runs import Run
@@ -76,19 +77,6 @@ def parameter_groups(network: Network, alpha: float) -> list[dict[str, Any]]:
 def learning_rate(config: Config, step: int) -> float:
     """The learning rate of a step: divided by 10 after every ``decay_every`` steps (Sect. 4)."""
     return config.learning_rate * 0.1 ** (step // (config.decay_every or config.steps))
-
-
-def choose_device(name: str) -> str:
-    """``auto`` is the GPU if there is one, else the CPU.
-
-    Raises:
-        InputError: if a GPU is asked for and there is none.
-    """
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError("device cuda: PyTorch finds no GPU; use --device cpu")
-    return name
 
 
 def new_network(config: Config, dataset: Dataset) -> Network:
@@ -264,8 +252,10 @@ def train(
         the run, done.
 
     Raises:
-        InputError: if data or checkpoint are damaged, the folder holds another run, or training
-            diverges.
+        InputError: if there is no such device, data or checkpoint are damaged, the folder holds
+            another run, or training diverges.
+
+    Warns if the processor is slow in the precision that is asked for.
 
     Source: Sect. 4. Chapters 8 and 13.
     """
@@ -276,6 +266,7 @@ def train(
     run = Run.create(folder, config, dataset, device)
     if run.done:
         return run
+    warn_if_slow(config.precision, device)
     trainer = Trainer(config, dataset, device)
     first, history = 0, []
     if (found := run.load_checkpoint()) is not None:
