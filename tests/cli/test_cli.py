@@ -1,12 +1,15 @@
 """The command line: what it prints, and one line and status 2 for what a user can mend."""
 
+import contextlib
 import errno
+import io
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from forward_stability import cli
@@ -132,7 +135,7 @@ def test_help_names_every_option_with_units(capsys):
     ],
 )
 def test_bad_options(images, capsys, more, words, tmp_path):
-    if more == ["--device", "cuda:7"] and __import__("torch").cuda.is_available():
+    if more == ["--device", "cuda:7"] and torch.cuda.is_available():
         pytest.skip("there is a GPU")
     fails(capsys, arguments(images, *more), *words)
     assert not (tmp_path / "results").exists()
@@ -198,6 +201,28 @@ def test_a_precision_that_is_slow_here_is_said_before_training(images, capsys, m
 
     monkeypatch.setattr("forward_stability.experiments.training.Trainer", start)
     assert cli.main(arguments(images, "--precision", "bfloat16", "--device", "cpu")) == 130
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+@pytest.mark.parametrize("command", [["train", "--help"], ["evaluate", "run", "--sigma", "0.1"]])
+def test_what_the_stream_cannot_encode_is_escaped(trained, monkeypatch, encoding, command):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", stream)
+    with contextlib.suppress(SystemExit):
+        assert cli.main(command) == 0
+    stream.seek(0)
+    assert r"\u03c1" in (text := stream.read()) or r"\u03c3 = 0.1" in text
+
+
+def test_a_lack_of_memory_is_said(trained, capsys, monkeypatch):
+    monkeypatch.setattr(Run, "network", lambda _: torch.empty(2**60))
+    fails(capsys, ["certify", "run"], "this takes more memory than there is")
+
+
+def test_a_defect_is_not_taken_for_a_lack_of_memory(trained, monkeypatch):
+    monkeypatch.setattr(Run, "network", lambda _: torch.empty(2) @ torch.empty(3))
+    with pytest.raises(RuntimeError, match="size"):
+        cli.main(["certify", "run"])
 
 
 def test_an_empty_dataset_folder(images, capsys, tmp_path):

@@ -15,6 +15,9 @@ PAPER_STEPS, PAPER_DECAY = 93_500, 32_000
 LARGEST = 10_000_000
 """m d1² of the largest network: it has some 400 times as many weights, four billion."""
 
+FLOAT32 = 1e38
+"""What float32 holds, rounded down: the optimiser computes with it."""
+
 
 def _option(default: Any, text: str, choices: Sequence[str] = ()) -> Any:
     return field(default=default, metadata={"help": text, "choices": choices})
@@ -32,6 +35,8 @@ def _check_fields(options: Any) -> None:
             raise InputError(f"{f.name} must be of type {name}, got {value!r}")
         if isinstance(value, int) and abs(value) >= 2**64:
             raise InputError(f"{f.name} must have at most 64 bits")
+        if isinstance(value, float) and FLOAT32 < abs(value) < float("inf"):
+            raise InputError(f"{f.name} must be at most {FLOAT32:g}, got {value:g}")
         if choices and value not in choices:
             raise InputError(f"unknown {f.name} {value!r}: choose one of {', '.join(choices)}")
 

@@ -245,28 +245,26 @@ def train(
         dataset: images and labels of one's own, from
             :func:`~forward_stability.experiments.data.from_tensors`, in place of the data set that
             the configuration names.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu" or "cuda"; a warning says if bfloat16 is slow there.
         progress: show a progress bar.
 
     Returns:
         the run, done.
 
     Raises:
-        InputError: if there is no such device, data or checkpoint are damaged, the folder holds
-            another run, or training diverges.
-
-    Warns if the processor is slow in the precision that is asked for.
+        InputError: if data or checkpoint are damaged, the folder holds another run, or training
+            diverges.
 
     Source: Sect. 4. Chapters 8 and 13.
     """
     device = choose_device(device)
+    warn_if_slow(config.precision, device)
     if dataset is None:
         dataset = load_dataset(config.dataset, progress=progress)
     config = replace(config, dataset=dataset.name).resolved(len(dataset.train_images))
     run = Run.create(folder, config, dataset, device)
     if run.done:
         return run
-    warn_if_slow(config.precision, device)
     trainer = Trainer(config, dataset, device)
     first, history = 0, []
     if (found := run.load_checkpoint()) is not None:
