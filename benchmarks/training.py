@@ -43,9 +43,10 @@ from forward_stability import operators
 from forward_stability.experiments.config import Config
 from forward_stability.experiments.cuda_graph import measuring
 from forward_stability.experiments.data import PAD, Dataset, augment, load_dataset, scale
+from forward_stability.experiments.device import choose_device
 from forward_stability.experiments.provenance import command, environment
 from forward_stability.experiments.storage import write_json
-from forward_stability.experiments.training import COMPILE_FROM, Trainer, choose_device
+from forward_stability.experiments.training import COMPILE_FROM, Trainer
 from forward_stability.models import VARIANTS, project_
 
 WARM_UP = 5

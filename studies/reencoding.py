@@ -14,11 +14,11 @@ import torch
 
 from forward_stability.errors import InputError
 from forward_stability.experiments.data import Dataset, load_dataset, scale
+from forward_stability.experiments.device import choose_device
 from forward_stability.experiments.evaluation import accuracy, predict
 from forward_stability.experiments.provenance import command, environment
 from forward_stability.experiments.runs import Run
 from forward_stability.experiments.storage import write_json
-from forward_stability.experiments.training import choose_device
 
 
 def distance(a: Dataset, b: Dataset) -> float:

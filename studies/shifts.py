@@ -15,11 +15,12 @@ import torch
 
 from forward_stability.errors import InputError
 from forward_stability.experiments.data import PAD, augment, load_dataset
+from forward_stability.experiments.device import choose_device
 from forward_stability.experiments.evaluation import accuracy, predict
 from forward_stability.experiments.provenance import command, environment
 from forward_stability.experiments.runs import Run
 from forward_stability.experiments.storage import write_json
-from forward_stability.experiments.training import choose_device, generator
+from forward_stability.experiments.training import generator
 
 
 def main() -> None:

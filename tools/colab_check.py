@@ -12,7 +12,6 @@ of the repository's address; what Colab lacks comes from PyPI.
 
 import argparse
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,8 @@ import venv
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
+import nbformat
+from address import first_cell
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,7 +29,6 @@ PREINSTALLED = (
     *("torch", "torchvision", "numpy", "scipy", "scikit-learn", "matplotlib"),
     *("ipywidgets", "ipykernel", "nbclient"),
 )
-ADDRESS = re.compile(r"git\+https://[\w./-]+")
 RUN = """
 import sys, nbformat
 from nbclient import NotebookClient
@@ -98,10 +98,10 @@ def main() -> int:
         work = folder / "content"
         work.mkdir()
         for chapter in chapters:
-            text, count = ADDRESS.subn(wheel.as_uri(), chapter.read_text("utf-8"))
-            if count != 1:
-                raise SystemExit(f"{chapter}: {count} addresses to install from, expected one")
-            (work / chapter.name).write_text(text, "utf-8")
+            notebook = nbformat.read(chapter, as_version=4)
+            first = next(cell for cell in notebook.cells if cell.cell_type == "code")
+            first.source = first_cell(wheel.as_uri())
+            nbformat.write(notebook, work / chapter.name)
             remove = [python, "-m", "pip", "uninstall", "-q", "-y", "forward-stability"]
             subprocess.run(remove, check=True, cwd=work, env=clean, stderr=subprocess.DEVNULL)
             start = time.perf_counter()

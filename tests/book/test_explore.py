@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -122,3 +123,36 @@ def test_labels_are_escaped_and_bound_to_their_controls(monkeypatch):
 def test_wrong_arguments_are_named(options, message):
     with pytest.raises(InputError, match=message):
         explore(draw, alt="a wave", **options)
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_controls_that_nothing_moves_are_not_shown(monkeypatch, browser, scripts):
+    html = on_page(monkeypatch)._repr_mimebundle_()["text/html"]
+    css = (Path(__file__).parents[2] / "book" / "_static" / "book.css").read_text("utf-8")
+    page = browser.new_page(java_script_enabled=scripts)
+    page.set_content(f"<!doctype html><style>{css}</style>{html}")
+    sentence = page.get_by_text("The controls of this figure need scripts, which do not run here.")
+    assert sentence.is_visible() is not scripts
+    assert page.get_by_role("slider").is_visible() is scripts
+    assert page.get_by_role("img").is_visible()
+    page.close()
+
+
+def test_a_slider_is_seen_with_forced_colours(monkeypatch, browser):
+    """Its track and its thumb have a colour that its surroundings do not have."""
+    html = on_page(monkeypatch)._repr_mimebundle_()["text/html"]
+    css = (Path(__file__).parents[2] / "book" / "_static" / "book.css").read_text("utf-8")
+    page = browser.new_page(forced_colors="active")
+    page.set_content(f"<!doctype html><style>{css}</style>{html}")
+    slider = page.get_by_role("slider")
+    slider.focus()
+    page.keyboard.press("Home")
+    slider.evaluate("e => e.blur()")
+    shown = pixels(slider.screenshot())
+    page.close()
+    background = shown[0, -1]
+    seen = (np.abs(shown - background) > 100).any(axis=2)
+    track, thumb = seen[:, 40:-4], seen[:, 2:20]
+    assert track.any(axis=0).all()
+    assert 4 <= track.sum(axis=0).max() <= 8
+    assert thumb.sum(axis=0).max() >= 20

@@ -1,5 +1,6 @@
 """The noise explorer in the browser, from a file: its numbers are PyTorch's."""
 
+import io
 import re
 from collections.abc import Iterator
 
@@ -409,4 +410,105 @@ def test_on_the_page_of_the_book(browser: Browser, networks: list[Network]):
             slide(explorer, position)
             image = option_image(explorer, 5)
             check(explorer, networks, image + sigma * seeded_normal(image.shape, 0), sigma)
+    page.close()
+
+
+@pytest.fixture
+def small(monkeypatch) -> str:
+    """A page with the explorer in colour alone."""
+    monkeypatch.setenv(figures.PAGE, "1")
+    monkeypatch.setattr(LivePage, "carried", set())
+    return as_page([colour_explorer()])
+
+
+EVERYTHING = "default-src 'self' data: blob: 'unsafe-inline'; img-src *"
+INLINE = "script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src data:"
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [
+        (f"{EVERYTHING}; worker-src 'none'", "No network can run here"),
+        (f"{INLINE}; worker-src blob:", "What moves here cannot start"),
+        ("script-src 'none'", "Nothing moves here until scripts run."),
+    ],
+)
+def test_a_policy_that_stops_the_explorer_is_said(browser: Browser, small, policy, said):
+    page = browser.new_page()
+    meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+    page.set_content(small.replace("<head>", f"<head>{meta}"))
+    expect(page.locator("main")).to_contain_text(said, timeout=PATIENCE)
+    assert page.get_by_role("slider").count() == 0
+    page.close()
+
+
+def test_a_browser_without_workers_or_scripts_says_so(browser: Browser, small):
+    page = browser.new_page()
+    page.add_init_script("delete globalThis.Worker")
+    page.goto("about:blank")
+    page.set_content(small)
+    expect(page.get_by_role("alert")).to_contain_text("forbids workers", timeout=PATIENCE)
+    page.close()
+    page = browser.new_page(java_script_enabled=False)
+    page.set_content(small)
+    expect(page.locator("main")).to_contain_text("Nothing moves here until scripts run.")
+    page.close()
+
+
+def test_a_worker_that_breaks_down_is_said(browser: Browser, small):
+    page = browser.new_page()
+    page.add_init_script("""
+        const Original = Worker;
+        globalThis.Worker = class extends Original {
+            constructor(address) { super(address); globalThis.worker = this; }
+        };
+    """)
+    page.goto("about:blank")
+    page.set_content(small)
+    page.locator("[data-level]").wait_for(timeout=PATIENCE)
+    page.evaluate("worker.onerror(new ErrorEvent('error'))")
+    slide(page.locator(".fs-live"), 3)
+    expect(page.get_by_role("alert")).to_contain_text("forbids workers", timeout=PATIENCE)
+    page.close()
+
+
+def test_a_screen_reader_hears_nothing_before_there_is_an_answer(browser: Browser, small):
+    """The answers are held back for longer than the announcer waits."""
+    page = browser.new_page()
+    page.clock.install()
+    page.add_init_script("""
+        const { postMessage } = Worker.prototype;
+        globalThis.held = [];
+        Worker.prototype.postMessage = function (message) {
+            const send = () => postMessage.call(this, message);
+            if (message.task === "answer" && held) held.push(send); else send();
+        };
+    """)
+    page.goto("about:blank")
+    page.set_content(small)
+    page.wait_for_function("held.length > 0", timeout=PATIENCE)
+    page.clock.run_for(5000)
+    status = page.get_by_role("status")
+    assert status.inner_text() == ""
+    page.evaluate("const all = held; held = null; all.forEach(send => send())")
+    page.locator("[data-level]").wait_for(timeout=PATIENCE)
+    page.clock.run_for(5000)
+    assert re.fullmatch(
+        r"\S.*\. ResNet, m = 2: \w+, [\d.]+ %, (right|wrong)\.", status.inner_text()
+    )
+    page.close()
+
+
+def test_the_bars_of_probabilities_are_seen_with_forced_colours(browser: Browser, small):
+    page = browser.new_page(forced_colors="active")
+    page.set_content(small)
+    page.locator("[data-level]").wait_for(timeout=PATIENCE)
+    page.locator(".fs-bar").first.evaluate("e => { e.style.width = '60px'; }")
+    for chosen in ("", "fs-label"):  # an outline, or filled
+        page.locator(".fs-bars tr").first.evaluate("(e, name) => { e.className = name; }", chosen)
+        shown = Image.open(io.BytesIO(page.locator(".fs-track").first.screenshot())).convert("L")
+        grey = np.asarray(shown, dtype=float)
+        dark = np.abs(grey - grey[:, -2:].mean()) > 100
+        columns = dark[:, 5:50].sum(axis=0)
+        assert columns.min() >= (10 if chosen else 3), columns
     page.close()

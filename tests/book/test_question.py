@@ -7,7 +7,8 @@ import re
 import pytest
 
 from forward_stability.book import figures
-from forward_stability.book.question import NOT_A_NUMBER, Form, Question, question
+from forward_stability.book.answer import NOT_A_NUMBER
+from forward_stability.book.question import Form, Question, question
 from forward_stability.errors import InputError
 
 
@@ -20,8 +21,8 @@ def ask(answer=0.784, tol=0.005):
     [
         ("0.78", "Right: 0.784."),
         ("0.7889", "Right: 0.784."),
-        ("0.79", "Not yet. Compute σ(x) < 3 first."),
-        ("-0.784", "Not yet. Compute σ(x) < 3 first."),
+        ("0.79", "Not yet: too large. Compute σ(x) < 3 first."),
+        ("−0.784", "Not yet: the sign is the other one. Compute σ(x) < 3 first."),
         ("about one", NOT_A_NUMBER),
     ],
 )
@@ -59,9 +60,34 @@ def test_a_page_carries_answer_tolerance_and_verdicts_encoded(monkeypatch):
         0.784,
         0.005,
         "Right: 0.784.",
-        "Not yet. Compute σ(x) < 3 first.",
-        NOT_A_NUMBER,
+        "Compute σ(x) < 3 first.",
     ]
+
+
+def test_a_form_takes_what_readers_type_and_shows_a_full_keyboard(monkeypatch, browser):
+    monkeypatch.setenv(figures.PAGE, "1")
+    page = browser.new_page()
+    page.set_content(ask(answer=20.0855)._repr_mimebundle_()["text/html"])
+    assert page.get_attribute("input", "inputmode") == "text"  # others lack a minus on iPhones
+    for text, verdict in [
+        ("e^3", "Right: 20.0855."),
+        ("20,0855", "Right: 20.0855."),
+        ("−20.0855", "Not yet: the sign is the other one. Compute σ(x) < 3 first."),
+        ("about twenty", NOT_A_NUMBER),
+    ]:
+        page.fill("input", text)
+        page.click("button")
+        assert page.inner_text("output") == verdict
+    page.close()
+
+
+def test_a_form_without_scripts_says_so_and_has_no_dead_button(monkeypatch, browser):
+    monkeypatch.setenv(figures.PAGE, "1")
+    page = browser.new_page(java_script_enabled=False)
+    page.set_content(ask()._repr_mimebundle_()["text/html"])
+    assert page.inner_text("output") == "An answer can be checked only where scripts run."
+    assert not page.is_visible("button")
+    page.close()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """The command line: what it prints, and one line and status 2 for what a user can mend."""
 
+import contextlib
 import errno
+import io
 import os
 import shutil
 import subprocess
@@ -8,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from forward_stability import cli
@@ -23,6 +26,13 @@ def images(pictures, tmp_path, monkeypatch):
     """The name of a data set of pictures; the current folder is a temporary one."""
     monkeypatch.chdir(tmp_path)
     return "imagefolder:images"
+
+
+@pytest.fixture
+def trained(images, capsys):
+    """There is a trained run in the folder "run"."""
+    cli.main(arguments(images, "--variant", "S", "--out", "run"))
+    capsys.readouterr()
 
 
 def arguments(images, *more):
@@ -88,7 +98,7 @@ def test_certify_prints_the_report_and_writes_it(images, capsys):
     fails(
         capsys,
         ["certify", folder, "--size", "0", "8"],
-        "must be positive, got 0x8",
+        "argument --size: must be at least 1, got 0",
     )
 
 
@@ -120,7 +130,7 @@ def test_help_names_every_option_with_units(capsys):
     [
         (["--variant", "X"], ["unknown variant 'X'", "D, S, original"]),
         (["--blocks", "0"], ["blocks must be at least 1"]),
-        (["--blocks", "many"], ["--blocks", "invalid int value"]),
+        (["--blocks", "many"], ["--blocks", "'many' is no whole number"]),
         (["--dataset", "imagenet"], ["unknown data set 'imagenet'"]),
         (["--dataset", "imagefolder:nowhere"], ["nowhere/train is missing"]),
         (["--device", "cuda:7"], ["GPU"]),
@@ -128,10 +138,94 @@ def test_help_names_every_option_with_units(capsys):
     ],
 )
 def test_bad_options(images, capsys, more, words, tmp_path):
-    if more == ["--device", "cuda:7"] and __import__("torch").cuda.is_available():
+    if more == ["--device", "cuda:7"] and torch.cuda.is_available():
         pytest.skip("there is a GPU")
     fails(capsys, arguments(images, *more), *words)
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["evaluate", "run", "--device", "gpu"], "unknown device 'gpu': choose auto, cpu or cuda"),
+        (["train", "--device", "mps"], "unknown device 'mps'"),
+        (["train", "--device", "0"], "unknown device '0'"),
+        (["train", "--seed", str(2**64)], "argument --seed: must be at most"),
+        (["train", "--seed", "-5"], "seed must be at least 0, got -5"),
+        (["train", "--width", str(2**62)], "too large to train"),
+        (["train", "--learning-rate", "inf"], "argument --learning-rate: must be finite, got inf"),
+        (["train", "--out", ""], "argument --out: the path is empty"),
+        (["evaluate", "run", "--seed", str(2**64)], "must be at most 18446744073709551615"),
+        (["evaluate", "run", "--seed", "1.5"], "'1.5' is no whole number"),
+        (["evaluate", "run", "--sigma", "0", "inf"], "argument --sigma: must be finite"),
+        (["evaluate", "run", "--epsilon", "nan"], "argument --epsilon: must be finite, got nan"),
+        (["evaluate", "run", "--epsilon", "-1"], "argument --epsilon: must be at least 0, got -1"),
+        (["evaluate", "run", "--x0", "-1"], "argument --x0: must be at least 0, got -1"),
+        (["radii", "run", "--images", "0"], "argument --images: must be at least 1, got 0"),
+        (["radii", "run", "--images", "-5"], "argument --images: must be at least 1, got -5"),
+        (["radii", "run", "--steps", "0"], "argument --steps: must be at least 1, got 0"),
+        (["certify", "run", "--size", "8", "0"], "argument --size: must be at least 1, got 0"),
+        (["noise", "run", "--step", "0"], "argument --step: must be at least 1, got 0"),
+        (["data", "mnist", "--mirror", "example.org/x"], "'example.org/x' is no address such as"),
+        (["data", "mnist", "--mirror", "http://[x"], "no address such as https://example.org/"),
+        (["data", "mnist", "--mirror", "https://"], "no address such as https://example.org/"),
+        (["sweep", "x.toml", "--scheduler", "127.0.0.1"], "no address such as tcp://host:8786"),
+        (["sweep", "x.toml", "--scheduler", "tcp://host"], "lacks a port: write it as tcp://host"),
+        (["sweep", "x.toml", "--scheduler", "tcp://host:0"], "no address such as"),
+        (["sweep", "x.toml", "--scheduler", "tcp://host:99999"], "no address such as"),
+        (["ledger", ""], "the path is empty"),
+    ],
+)
+def test_arguments_are_checked_before_anything_is_done(trained, capsys, command, words):
+    before = sorted(Path().rglob("*"))
+    fails(capsys, command, words)
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_a_sweep_for_no_device(images, capsys):
+    Path("sweep.toml").write_text('device = "gpu"')
+    fails(capsys, ["sweep", "sweep.toml"], "sweep.toml: unknown device 'gpu'")
+
+
+def test_a_path_in_the_home_folder(images, capsys, monkeypatch):
+    monkeypatch.setenv("HOME", str(Path("home").absolute()))
+    assert cli.main(arguments(images, "--out", "~/run")) == 0
+    assert Run("home/run").done
+
+
+@pytest.mark.filterwarnings("default")  # as on a command line
+def test_a_precision_that_is_slow_here_is_said_before_training(images, capsys, monkeypatch):
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(f"torch.cpu.{name}", lambda: False)
+
+    def start(*_arguments):
+        assert "bfloat16 was 15 times slower than float32" in capsys.readouterr().err
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("forward_stability.experiments.training.Trainer", start)
+    assert cli.main(arguments(images, "--precision", "bfloat16", "--device", "cpu")) == 130
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+@pytest.mark.parametrize("command", [["train", "--help"], ["evaluate", "run", "--sigma", "0.1"]])
+def test_what_the_stream_cannot_encode_is_escaped(trained, monkeypatch, encoding, command):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", stream)
+    with contextlib.suppress(SystemExit):
+        assert cli.main(command) == 0
+    stream.seek(0)
+    assert r"\u03c1" in (text := stream.read()) or r"\u03c3 = 0.1" in text
+
+
+def test_a_lack_of_memory_is_said(trained, capsys, monkeypatch):
+    monkeypatch.setattr(Run, "network", lambda _: torch.empty(2**60))
+    fails(capsys, ["certify", "run"], "this takes more memory than there is")
+
+
+def test_a_defect_is_not_taken_for_a_lack_of_memory(trained, monkeypatch):
+    monkeypatch.setattr(Run, "network", lambda _: torch.empty(2) @ torch.empty(3))
+    with pytest.raises(RuntimeError, match="size"):
+        cli.main(["certify", "run"])
 
 
 def test_an_empty_dataset_folder(images, capsys, tmp_path):

@@ -327,14 +327,6 @@ def test_the_name_of_another_data_set_is_refused():
             from_tensors(*own_tensors(), name=name)
 
 
-def test_a_gpu_that_is_not_there_is_said():
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU")
-    with pytest.raises(InputError, match="finds no GPU"):
-        training.choose_device("cuda")
-    assert training.choose_device("auto") == "cpu"
-
-
 def norms(network):
     """Every operator norm of a network, exactly, with its limit."""
     for layer, entry in zip(network.layers, input_sizes(fold(network), WIDE), strict=True):

@@ -6,17 +6,12 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from address import UNPUBLISHED, current, first_cell
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = sorted((ROOT / "book").glob("*.ipynb"))
 NUMBERED = [path for path in CHAPTERS if re.match(r"(?!00)\d", path.stem)]
 LARGEST = 1_000_000  # bytes of a notebook with its outputs
-INSTALL = '''\
-from importlib.util import find_spec
-
-if find_spec("forward_stability") is None:  # in Colab, for example
-    source = "git+{repository}"
-    %pip install --quiet "forward-stability[book] @ {{source}}"'''
 
 
 def read_toc() -> list[str]:
@@ -42,9 +37,9 @@ class TestChapter:
         assert counts == list(range(1, len(counts) + 1)), f"run tools/execute.py {path.name}"
 
     def test_first_cell_installs_the_package_where_it_is_missing(self, path):
-        settings = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
         first = code_cells(path)[0]
-        assert first.source == INSTALL.format(repository=settings["repository"]["url"])
+        source = None if current() == UNPUBLISHED else f"git+{current()}"
+        assert first.source == first_cell(source)
         assert first.metadata.tags == ["remove-cell"]  # a page does not need it
 
     def test_the_import_cell_is_short(self, path):

@@ -124,17 +124,39 @@ def test_images_have_alternative_text(visit: Visit):
     assert silent == []
 
 
-def test_nothing_is_wider_than_a_phone(visit: Visit):
+@pytest.mark.parametrize("phone", [320, 360])
+def test_nothing_is_wider_than_a_phone(visit: Visit, phone: int):
     page = visit.page
-    page.set_viewport_size({"width": 360, "height": 740})
+    page.set_viewport_size({"width": phone, "height": 740})
     width = page.evaluate("document.scrollingElement.scrollWidth")
     wide = page.eval_on_selector_all(
         "figure.explore, .fs-live, img.figure, figure.explore .explore-control",
-        "all => all.filter(e => e.offsetParent && e.getBoundingClientRect().right > 360)"
+        "(all, most) => all.filter(e => e.offsetParent && e.getBoundingClientRect().right > most)"
         ".map(e => e.outerHTML.slice(0, 100))",
+        phone,
     )
     page.set_viewport_size({"width": 1280, "height": 900})
-    assert (width, wide) == (360, [])
+    assert (width, wide) == (phone, [])
+
+
+def test_the_dark_mode_is_printed_in_the_colours_of_the_light_one(browser: Browser, site: str):
+    """The light of text and background, from 0 to 255, while the page is printed and after it."""
+    page = browser.new_page(color_scheme="dark")
+    open_page(page, f"{site}/{PAGES[0]}")
+    page.evaluate("""() => {
+        const style = getComputedStyle(document.body);
+        const light = () => [style.color, style.backgroundColor].map(
+            (colour) => Math.max(...colour.match(/\\d+/g).slice(0, 3)));
+        globalThis.seen = [light()];
+        addEventListener("beforeprint", () => seen.push(light()));
+        addEventListener("afterprint", () => seen.push(light()));
+    }""")
+    page.pdf()
+    dark, printed, after = page.evaluate("seen")
+    page.close()
+    assert dark[0] > 200
+    assert printed[0] < 60
+    assert after == dark
 
 
 def show_everything(page: Page) -> None:

@@ -2,7 +2,8 @@
 
 The answer is computed by the chapter that asks, so it cannot differ from what the chapter teaches.
 In a kernel :func:`question` returns an ipywidget; in a book build, HTML that needs no kernel and no
-other file. There the answer is encoded, so that a glance at the page does not give it away.
+other file. There the answer is encoded, so that a glance at the page does not give it away. What a
+reader may type is said in ``book/answer.py``.
 """
 
 import base64
@@ -16,10 +17,15 @@ from typing import Any
 
 import ipywidgets
 
+from forward_stability.book.answer import right, verdict
 from forward_stability.book.figures import on_page
+from forward_stability.book.live.compose import compose
 from forward_stability.errors import InputError
 
-NOT_A_NUMBER = "Write a number such as 0.25."
+START = string.Template("""\
+import { ask } from "./question.js";
+ask(document.getElementById("$id"));
+""")
 
 
 def question(prompt: str, answer: float, *, tol: float, hint: str) -> "Question | Form":
@@ -45,14 +51,6 @@ def question(prompt: str, answer: float, *, tol: float, hint: str) -> "Question 
     return (Form if on_page() else Question)(prompt, answer, tol, hint)
 
 
-def _right(answer: float) -> str:
-    return f"Right: {answer:.6g}."
-
-
-def _wrong(hint: str) -> str:
-    return f"Not yet. {hint}"
-
-
 class Question(ipywidgets.VBox):
     """The question in a running kernel."""
 
@@ -68,13 +66,7 @@ class Question(ipywidgets.VBox):
 
     def check(self, _change: Any = None) -> None:
         """Judge what stands in the field."""
-        try:
-            error = abs(float(self.field.value) - self._answer)
-        except ValueError:
-            self.verdict.value = NOT_A_NUMBER
-        else:
-            right = error <= self._tol
-            self.verdict.value = _right(self._answer) if right else _wrong(self._hint)
+        self.verdict.value = verdict(self.field.value, self._answer, self._tol, self._hint)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundle: Any = super()._repr_mimebundle_(**kwargs)
@@ -87,16 +79,18 @@ class Form:
 
     def __init__(self, prompt: str, answer: float, tol: float, hint: str) -> None:
         self.prompt = prompt
-        content = json.dumps([answer, tol, _right(answer), _wrong(hint), NOT_A_NUMBER])
+        content = json.dumps([answer, tol, right(answer, tol), hint])
         self.content = base64.b64encode(content.encode()).decode()
 
     def _repr_mimebundle_(self, **_kwargs: Any) -> dict[str, str]:
         template = (
             resources.files("forward_stability.book").joinpath("question.html").read_text("utf-8")
         )
+        name = f"question-{uuid.uuid4().hex[:12]}"
         page = string.Template(template).substitute(
-            id=f"question-{uuid.uuid4().hex[:12]}",
+            id=name,
             prompt=html.escape(self.prompt),
             content=self.content,
+            script=compose("form", {"form": START.substitute(id=name)}),
         )
         return {"text/html": page, "text/plain": f"<question: {self.prompt}>"}

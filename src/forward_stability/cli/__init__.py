@@ -5,6 +5,8 @@ Input that a user can mend ends in one line on standard error and exit status 2.
 """
 
 import argparse
+import io
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -30,6 +32,9 @@ COMMANDS = {
 
 FORMER = {"bounds": "certify"}
 """Commands that have another name now."""
+
+OUT_OF_MEMORY = "can't allocate memory|not enough memory|out of memory"
+"""How PyTorch says so on Linux, on Windows and of a GPU."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -82,6 +87,8 @@ def show_warning(message: Warning | str, *_details: Any) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The entry point; returns the exit status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # σ where the stream has no σ, as in cp1252
+        sys.stdout.reconfigure(errors="backslashreplace")
     words = sys.argv[1:] if arguments is None else list(arguments)
     command = next((word for word in words if not word.startswith("-")), None)
     try:
@@ -94,6 +101,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (InputError, OSError) as error:
         message = " ".join(str(error).split())
         print(f"forward-stability: error: {message}", file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if not (isinstance(error, MemoryError) or re.search(OUT_OF_MEMORY, str(error))):
+            raise
+        print("forward-stability: error: this takes more memory than there is", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("forward-stability: stopped; the same command goes on", file=sys.stderr)

@@ -1,9 +1,9 @@
 """``forward-stability certify``."""
 
 import argparse
-from pathlib import Path
 
 from forward_stability.certificates import certify
+from forward_stability.cli import arguments
 from forward_stability.experiments.runs import Run
 from forward_stability.experiments.storage import check_writable, write_json
 
@@ -15,12 +15,14 @@ DESCRIPTION = (
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The run and the size of its images."""
-    parser.add_argument("folder", metavar="RUN", help="run folder")
+    parser.add_argument("folder", type=arguments.path, metavar="RUN", help="run folder")
     parser.add_argument(
-        "--size", type=int, nargs=2, metavar=("H", "W"),
+        "--size", type=arguments.count, nargs=2, metavar=("H", "W"),
         help="height and width of the images (default: those of the training images)",
     )  # fmt: skip
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write them as JSON, too")
+    parser.add_argument(
+        "--out", type=arguments.path, metavar="FILE", help="write them as JSON, too"
+    )
 
 
 def run(args: argparse.Namespace) -> None:

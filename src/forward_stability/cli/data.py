@@ -2,6 +2,7 @@
 
 import argparse
 
+from forward_stability.cli import arguments
 from forward_stability.experiments.data import DATA_ROOT, NAMES, load_dataset
 
 DESCRIPTION = (
@@ -14,8 +15,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The name and where it comes from."""
     parser.add_argument("name", metavar="NAME", help="name of the data set")
     parser.add_argument(
-        "--mirror", metavar="URL", help="address of a folder with the same archives"
-    )
+        "--mirror", type=arguments.web_folder, metavar="URL",
+        help="address of a folder with the same archives",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> None:

@@ -1,9 +1,9 @@
 """``forward-stability export``."""
 
 import argparse
-from pathlib import Path
 
 from forward_stability.book.export import export_run
+from forward_stability.cli import arguments
 from forward_stability.experiments.runs import Run
 from forward_stability.experiments.storage import check_writable, write_bytes
 
@@ -15,10 +15,11 @@ DESCRIPTION = (
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The run and the file."""
-    parser.add_argument("folder", metavar="RUN", help="run folder")
+    parser.add_argument("folder", type=arguments.path, metavar="RUN", help="run folder")
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", required=True, help="such as live.safetensors"
-    )
+        "--out", type=arguments.path, metavar="FILE", required=True,
+        help="such as live.safetensors",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> None:

@@ -1,8 +1,8 @@
 """``forward-stability ledger``."""
 
 import argparse
-from pathlib import Path
 
+from forward_stability.cli import arguments
 from forward_stability.experiments import ledger
 
 DESCRIPTION = "Write DIR/ledger.csv anew from the run folders below DIR: a row a run."
@@ -11,7 +11,7 @@ DESCRIPTION = "Write DIR/ledger.csv anew from the run folders below DIR: a row a
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The folder."""
     parser.add_argument(
-        "folder", metavar="DIR", nargs="?", type=Path, default="runs",
+        "folder", metavar="DIR", nargs="?", type=arguments.path, default="runs",
         help="folder of run folders (default: runs)",
     )  # fmt: skip
 

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from forward_stability.cli import arguments
 from forward_stability.experiments import evaluation
 from forward_stability.experiments.runs import Run
 
@@ -14,14 +15,17 @@ DESCRIPTION = (
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The runs, the file and how many images."""
-    parser.add_argument("folders", metavar="RUN", nargs="+", help="run folders")
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", default=Path("runs") / evaluation.FILENAME,
+        "folders", type=arguments.path, metavar="RUN", nargs="+", help="run folders"
+    )
+    parser.add_argument(
+        "--out", type=arguments.path, metavar="FILE", default=Path("runs") / evaluation.FILENAME,
         help="the file (default: runs/noise.json)",
     )  # fmt: skip
     parser.add_argument(
-        "--step", type=int, default=1, metavar="N", help="take every N-th test image (default: 1)"
-    )
+        "--step", type=arguments.count, default=1, metavar="N",
+        help="take every N-th test image (default: 1)",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> None:

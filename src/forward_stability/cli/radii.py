@@ -1,8 +1,8 @@
 """``forward-stability radii``."""
 
 import argparse
-from pathlib import Path
 
+from forward_stability.cli import arguments
 from forward_stability.experiments.radii import measure_radii
 from forward_stability.experiments.runs import Run
 from forward_stability.experiments.storage import check_writable, write_json
@@ -15,18 +15,22 @@ DESCRIPTION = (
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The run and the effort of the attack."""
-    parser.add_argument("folder", metavar="RUN", help="run folder")
+    parser.add_argument("folder", type=arguments.path, metavar="RUN", help="run folder")
     parser.add_argument(
-        "--images", type=int, default=1000, metavar="N",
+        "--images", type=arguments.count, default=1000, metavar="N",
         help="test images to attack (default: 1000)",
     )  # fmt: skip
     parser.add_argument(
-        "--steps", type=int, default=100, metavar="N", help="of the attack (default: 100)"
-    )
+        "--steps", type=arguments.count, default=100, metavar="N",
+        help="of the attack (default: 100)",
+    )  # fmt: skip
     parser.add_argument(
-        "--restarts", type=int, default=10, metavar="N", help="of the attack (default: 10)"
+        "--restarts", type=arguments.count, default=10, metavar="N",
+        help="of the attack (default: 10)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", type=arguments.path, metavar="FILE", help="write them as JSON, too"
     )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write them as JSON, too")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -2,8 +2,8 @@
 
 import argparse
 import sys
-from pathlib import Path
 
+from forward_stability.cli import arguments
 from forward_stability.errors import InputError
 from forward_stability.experiments import ledger
 from forward_stability.experiments.sweep import read_sweep, run_sweep
@@ -17,9 +17,11 @@ DESCRIPTION = (
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The file and who trains."""
-    parser.add_argument("file", metavar="FILE.toml", type=Path, help="such as sweeps/digits.toml")
     parser.add_argument(
-        "--scheduler", metavar="ADDRESS",
+        "file", type=arguments.path, metavar="FILE.toml", help="such as sweeps/digits.toml"
+    )
+    parser.add_argument(
+        "--scheduler", type=arguments.scheduler, metavar="ADDRESS",
         help="of a Dask scheduler, such as tcp://host:8786, whose workers train (default: processes"
         " on this machine)",
     )  # fmt: skip

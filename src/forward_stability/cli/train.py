@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from forward_stability.cli import arguments
 from forward_stability.experiments.config import Config
 from forward_stability.experiments.training import train
 
@@ -11,7 +12,12 @@ DESCRIPTION = (
     "Train a network. Stopped at any time, the same command goes on. "
     "The defaults are those of the paper: 93,500 steps."
 )
-KINDS = {"str": str, "int": int, "float": float, "int | None": int}
+KINDS = {
+    "str": str,
+    "int": arguments.integer,
+    "float": arguments.number,
+    "int | None": arguments.integer,
+}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=arguments.path,
         metavar="DIR",
         help="run folder (default: runs/DATASET-VARIANT-mBLOCKS-seedSEED)",
     )

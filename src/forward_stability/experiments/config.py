@@ -12,6 +12,12 @@ from forward_stability.models import check_positive, check_variant
 PAPER_STEPS, PAPER_DECAY = 93_500, 32_000
 """Sect. 4: the number of steps, and after how many of them the learning rate is divided by 10."""
 
+LARGEST = 10_000_000
+"""m d1² of the largest network: it has some 400 times as many weights, four billion."""
+
+FLOAT32 = 1e38
+"""What float32 holds, rounded down: the optimiser computes with it."""
+
 
 def _option(default: Any, text: str, choices: Sequence[str] = ()) -> Any:
     return field(default=default, metadata={"help": text, "choices": choices})
@@ -27,6 +33,10 @@ def _check_fields(options: Any) -> None:
         if not fits or isinstance(value, bool):
             name = getattr(kind, "__name__", kind)
             raise InputError(f"{f.name} must be of type {name}, got {value!r}")
+        if isinstance(value, int) and abs(value) >= 2**64:
+            raise InputError(f"{f.name} must have at most 64 bits")
+        if isinstance(value, float) and FLOAT32 < abs(value) < float("inf"):
+            raise InputError(f"{f.name} must be at most {FLOAT32:g}, got {value:g}")
         if choices and value not in choices:
             raise InputError(f"unknown {f.name} {value!r}: choose one of {', '.join(choices)}")
 
@@ -139,6 +149,13 @@ class Config:
             raise InputError(f"alpha must be at least 0 and finite, got {self.alpha}")
         if not 0 <= self.momentum < 1:
             raise InputError(f"momentum must be in [0, 1), got {self.momentum}")
+        if self.seed < 0:
+            raise InputError(f"seed must be at least 0, got {self.seed}")
+        if self.blocks * self.width**2 > LARGEST:
+            raise InputError(
+                f"blocks {self.blocks} and width {self.width} make a network too large to train: "
+                f"blocks times width squared is to be at most {LARGEST:,}"
+            )
         if self.variant != "S" and self.beyond.initialisation == "isometry":
             raise InputError("initialisation isometry is for variant S only")
 

@@ -12,6 +12,7 @@ from forward_stability.experiments.data import Dataset, scale
 from forward_stability.experiments.provenance import environment
 from forward_stability.experiments.runs import Run
 from forward_stability.experiments.training import generator
+from forward_stability.models import check_positive
 from forward_stability.radius import certifier
 
 RADII = (36 / 255, 72 / 255, 108 / 255)
@@ -37,8 +38,12 @@ def measure_radii(
     Returns:
         ready for JSON: accuracies as fractions, radii in units of pixels in [0, 1].
 
+    Raises:
+        InputError: if a number is below 1.
+
     Source: Theorem 6, sharpened. Chapter 15.
     """
+    check_positive(images=images, steps=steps, restarts=restarts)
     network, (height, width) = run.network(), dataset.test_images.shape[2:]
     report = certify(network, (height, width))
     certificate = certifier(network, (height, width))

@@ -20,6 +20,7 @@ from filelock import FileLock
 
 from forward_stability.errors import InputError
 from forward_stability.experiments.config import Config
+from forward_stability.experiments.device import check_device
 from forward_stability.experiments.ledger import IDENTITY
 from forward_stability.experiments.runs import Run
 from forward_stability.experiments.storage import user_path
@@ -77,6 +78,7 @@ def _sweep(content: dict[str, Any]) -> Sweep:
     threads = _take(content, "threads", max(1, joblib.cpu_count() // jobs))
     check_positive(threads=threads)
     out, device = _take(content, "out", "runs"), _take(content, "device", "auto")
+    check_device(device)
     options = _take(content, "options", {})
     _known("options", options, {f.name for f in Config.options()} - set(IDENTITY))
     _known("keys", content, set(IDENTITY))

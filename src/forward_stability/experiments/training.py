@@ -30,6 +30,7 @@ from forward_stability.errors import InputError
 from forward_stability.experiments.config import Config
 from forward_stability.experiments.cuda_graph import Graphed
 from forward_stability.experiments.data import PAD, Dataset, augment, load_dataset, scale
+from forward_stability.experiments.device import choose_device, warn_if_slow
 from forward_stability.experiments.evaluation import accuracy, predict
 from forward_stability.experiments.provenance import environment
 from forward_stability.experiments.runs import Run
@@ -76,19 +77,6 @@ def parameter_groups(network: Network, alpha: float) -> list[dict[str, Any]]:
 def learning_rate(config: Config, step: int) -> float:
     """The learning rate of a step: divided by 10 after every ``decay_every`` steps (Sect. 4)."""
     return config.learning_rate * 0.1 ** (step // (config.decay_every or config.steps))
-
-
-def choose_device(name: str) -> str:
-    """``auto`` is the GPU if there is one, else the CPU.
-
-    Raises:
-        InputError: if a GPU is asked for and there is none.
-    """
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError("device cuda: PyTorch finds no GPU; use --device cpu")
-    return name
 
 
 def check_batches(config: Config, dataset: Dataset) -> None:
@@ -283,7 +271,7 @@ def train(
         dataset: images and labels of one's own, from
             :func:`~forward_stability.experiments.data.from_tensors`, in place of the data set that
             the configuration names.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu" or "cuda"; a warning says if bfloat16 is slow there.
         progress: show a progress bar.
 
     Returns:
@@ -296,6 +284,7 @@ def train(
     Source: Sect. 4. Chapters 8 and 13.
     """
     device = choose_device(device)
+    warn_if_slow(config.precision, device)
     if dataset is None:
         dataset = load_dataset(config.dataset, progress=progress)
     config = replace(config, dataset=dataset.name).resolved(len(dataset.train_images))

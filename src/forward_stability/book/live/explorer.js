@@ -2,7 +2,7 @@
 
 /** @import { Header } from "./network.js" */
 import { element } from "./element.js";
-import { RemoteNetwork } from "./remote_network.js";
+import { NO_WORKER, RemoteNetwork } from "./remote_network.js";
 import { followTheme } from "./theme.js";
 
 /**
@@ -76,12 +76,19 @@ function keep(event) {
  * @param {(setting: Setting) => void} start
  */
 function open(root, { networks: names, images: known, note }, files, start) {
-  const networks = names.map((name) => new RemoteNetwork(bytes(files[name])));
   const message = element("p", { class: "fs-message", role: "alert" });
   root.append(message);
   const fail = (/** @type {Error} */ error) => {
     message.textContent = error.message;
   };
+  /** @type {RemoteNetwork[]} */
+  let networks = [];
+  try {
+    networks = names.map((name) => new RemoteNetwork(bytes(files[name])));
+  } catch {
+    fail(new Error(NO_WORKER));
+    return networks;
+  }
   const images = pictures(known, new Uint8Array(bytes(files.images)));
   Promise.all(networks.map((network) => network.header))
     .then((headers) => start({ root, note, images, networks, headers, message, fail }))

@@ -74,11 +74,11 @@ class NoiseExplorer {
     this.panels.forEach((panel, i) => {
       const shown = (/** @type {Answer} */ answer) => {
         if (i === 0) this.show(answer, wanted.scene);
+        this.announcer.changed();
         panel.search(kind, () => this.quiet()).catch(this.fail);
       };
       panel.refresh(wanted, shown).catch(this.fail);
     });
-    this.announcer.changed();
   }
 
   /**
@@ -101,8 +101,9 @@ class NoiseExplorer {
     return this.controls.reading.textContent;
   }
 
-  /** For a screen reader: what the networks say. */
+  /** For a screen reader: what the networks say, once all have answered. */
   text() {
+    if (this.panels.some(({ answer }) => answer === "")) return "";
     const answers = this.panels.map((panel) => `${panel.header.name}: ${panel.answer}.`);
     return `${this.reading()}. ${answers.join(" ")}`;
   }

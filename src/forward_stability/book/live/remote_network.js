@@ -6,6 +6,8 @@ import { WORKER } from "./worker_source.js";
 
 /** @typedef {{ resolve(value: any): void, reject(error: Error): void }} Waiting */
 
+export const NO_WORKER = "No network can run here: the browser or this page forbids workers.";
+
 export class RemoteNetwork {
   /** @param {ArrayBuffer} file an exported file */
   constructor(file) {
@@ -22,6 +24,9 @@ export class RemoteNetwork {
       if (error === undefined) resolve(value);
       else reject(new Error(error));
     };
+    /** @type {Error | undefined} */
+    this.failure = undefined;
+    this.worker.onerror = () => this.fail();
     /** @type {Promise<Header>} */
     this.header = this.ask("open", { file });
   }
@@ -36,10 +41,18 @@ export class RemoteNetwork {
    */
   ask(task, args) {
     const id = this.count++;
+    if (this.failure) return Promise.reject(this.failure);
     return new Promise((resolve, reject) => {
       this.waiting.set(id, { resolve, reject });
       this.worker.postMessage({ id, task, args });
     });
+  }
+
+  /** The worker did not start, or has broken down. */
+  fail() {
+    this.failure = new Error(NO_WORKER);
+    for (const { reject } of this.waiting.values()) reject(this.failure);
+    this.waiting.clear();
   }
 
   close() {

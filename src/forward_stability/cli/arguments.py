@@ -1,0 +1,100 @@
+"""What the words of the command line may be: types for argparse, shared by all commands.
+
+Each takes the text of one argument and returns its value. A text that does not fit raises
+``argparse.ArgumentTypeError`` with what would; the command then ends in one line and status 2
+before it has loaded or written anything. What depends on data is checked where the data are.
+"""
+
+import math
+from argparse import ArgumentTypeError
+from pathlib import Path
+from urllib.parse import urlsplit
+
+
+def integer(text: str, low: int = -(2**63), high: int = 2**63 - 1) -> int:
+    """A whole number from low to high; by default, one of 64 bits."""
+    try:
+        value = int(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text[:40]!r} is no whole number") from None
+    if value < low:
+        raise ArgumentTypeError(f"must be at least {low}, got {text[:40]}")
+    if value > high:
+        raise ArgumentTypeError(f"must be at most {high}, got {text[:40]}")
+    return value
+
+
+def count(text: str) -> int:
+    """How many: a whole number of at least 1."""
+    return integer(text, 1)
+
+
+def index(text: str) -> int:
+    """A place in a list, the first of which is 0."""
+    return integer(text, 0)
+
+
+def seed(text: str) -> int:
+    """What random numbers depend on: from 0 to 2⁶⁴ − 1, as PyTorch takes them."""
+    return integer(text, 0, 2**64 - 1)
+
+
+def number(text: str) -> float:
+    """A finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text[:40]!r} is no number") from None
+    if not math.isfinite(value):
+        raise ArgumentTypeError(f"must be finite, got {text}")
+    return value
+
+
+def level(text: str) -> float:
+    """How strong: a finite number of at least 0."""
+    value = number(text)
+    if value < 0:
+        raise ArgumentTypeError(f"must be at least 0, got {text}")
+    return value
+
+
+def path(text: str) -> Path:
+    """A file or folder, there or not; ``~`` is the home folder."""
+    if not text.strip():
+        raise ArgumentTypeError("the path is empty")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ArgumentTypeError(f"{text} is in a home folder that cannot be found") from None
+
+
+def address(text: str, schemes: tuple[str, ...], example: str) -> str:
+    """An address SCHEME://HOST, with a port where there is one.
+
+    Args:
+        text: the argument.
+        schemes: those it may have.
+        example: of an address, for the message.
+    """
+    try:
+        parts = urlsplit(text)
+        fits = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ArgumentTypeError(f"{text!r} is no address such as {example}")
+    return text
+
+
+def web_folder(text: str) -> str:
+    """The address of a folder on the web."""
+    return address(text, ("http", "https", "ftp"), "https://example.org/folder")
+
+
+def scheduler(text: str) -> str:
+    """The address of a Dask scheduler, with its port."""
+    example = "tcp://host:8786"
+    address(text, ("tcp", "tls", "ucx", "ws", "wss"), example)
+    if urlsplit(text).port is None:
+        raise ArgumentTypeError(f"{text!r} lacks a port: write it as {example}")
+    return text
