@@ -90,7 +90,7 @@ def test_mouse_finger_and_keys_move_every_handle(page: Page):
                 handle.focus()
                 for _ in range(3):
                     page.keyboard.press("ArrowRight" if right else "ArrowLeft")
-                    page.keyboard.press("ArrowUp")
+                    page.keyboard.press("ArrowDown")
             elif way == "mouse":
                 page.mouse.move(x, y)
                 page.mouse.down()
