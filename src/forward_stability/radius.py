@@ -86,6 +86,9 @@ class Certifier:
 def certifier(module: nn.Module, size: Size) -> Certifier:
     """The certifier of a network for images of one size.
 
+    Its certificates are about the folded network, whose filters and biases are the numbers that
+    :func:`~forward_stability.graph.fold` returns.
+
     Args:
         module: a network of this package, from whose images its mean is subtracted, or another one
             that :func:`~forward_stability.graph.fold` takes; its last layer is a Linear. Without

@@ -1,6 +1,7 @@
 """A table that a notebook displays."""
 
 import html
+import re
 from dataclasses import dataclass
 
 
@@ -12,7 +13,7 @@ class Table:
         title: above the table.
         header: the names of the columns.
         sections: headings, each with its rows; of a cell, the second line is set smaller.
-        note: below the table.
+        note: below the table; code stands between backticks.
     """
 
     title: str
@@ -49,5 +50,6 @@ class Table:
             parts.append("</tbody>")
         parts.append("</table>")
         if self.note:
-            parts.append(f'<p class="note">{html.escape(self.note)}</p>')
+            note = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(self.note))
+            parts.append(f'<p class="note">{note}</p>')
         return "\n".join(parts)
