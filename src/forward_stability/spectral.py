@@ -227,9 +227,10 @@ def gram_bound(
 
     Gram iteration on each symbol G: :math:`\|G\|_2 = \|G^H G\|_2^{1/2}`, and the Frobenius norm
     bounds the spectral norm from above, so :math:`\|G\|_2 \le \|G_t\|_F^{1/2^t}` for
-    :math:`G_{t+1} = G_t^H G_t`. At most a factor r^{1/2^{t+1}} too large for rank r; in practice
-    within 0.01 % after 6 steps. The result is enlarged by a bound of the rounding errors of the
-    computation, so that it is not below the exact norm in floating point either.
+    :math:`G_{t+1} = G_t^H G_t`. At most a factor r^{1/2^{t+1}} too large for rank r: 2.2 % after 6
+    steps for 16 equal singular values, and within 0.01 % where the largest one is simple. The
+    result is enlarged by a bound of the rounding errors of the computation, so that it is not below
+    the exact norm in floating point either.
 
     The gradient is that of the norm, :math:`\nabla \|G\|_2 = u v^H`, with u and v from the last
     iterate: it takes a hundredth of the time of going back through the iterations.
