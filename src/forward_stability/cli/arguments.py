@@ -10,6 +10,9 @@ from argparse import ArgumentTypeError
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from forward_stability.errors import InputError
+from forward_stability.experiments.storage import user_path
+
 
 def integer(text: str, low: int = -(2**63), high: int = 2**63 - 1) -> int:
     """A whole number from low to high; by default, one of 64 bits."""
@@ -51,10 +54,10 @@ def number(text: str) -> float:
 
 
 def level(text: str) -> float:
-    """How strong: a finite number of at least 0."""
+    """How strong noise is, on the scale where pixels are in [0, 1]: from 0 to a million."""
     value = number(text)
-    if value < 0:
-        raise ArgumentTypeError(f"must be at least 0, got {text}")
+    if not 0 <= value <= 1e6:
+        raise ArgumentTypeError(f"must be from 0 to 1e6, as pixels are in [0, 1], got {text}")
     return value
 
 
@@ -63,9 +66,9 @@ def path(text: str) -> Path:
     if not text.strip():
         raise ArgumentTypeError("the path is empty")
     try:
-        return Path(text).expanduser()
-    except RuntimeError:
-        raise ArgumentTypeError(f"{text} is in a home folder that cannot be found") from None
+        return user_path(text)
+    except InputError as error:
+        raise ArgumentTypeError(str(error)) from None
 
 
 def address(text: str, schemes: tuple[str, ...], example: str) -> str:
