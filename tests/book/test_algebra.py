@@ -6,14 +6,15 @@ from typing import Any
 import pytest
 import torch
 
-from forward_stability import forward_backward_step
+import forward_stability as fs
 from forward_stability.book.live.compose import compose
 from forward_stability.book.live.figure import evaluate
 from forward_stability.prox import relu
 
 NAMES = {
     "algebra": "apply, multiply, singularValues, spectralNorm, transpose",
-    "steps": "force, path, step, symmetricForce",
+    "steps": "force, path, step, velocity",
+    "flow": "flow",
 }
 MODULE = compose(
     "entry",
@@ -77,9 +78,41 @@ def test_layers_with_contact_at_the_wall(tau: float, symmetric: bool):
         def force(v, A1=A1, A2=A2, b1=b1, b2=b2):
             return A2 @ relu(A1 @ v + b1) - b2
 
-        wanted = forward_backward_step(x, force, tau)
-        F = call("symmetricForce", x, A1, b1, b2) if symmetric else call("force", x, A1, A2, b1, b2)
+        wanted = fs.forward_backward_step(x, force, tau)
+        F = call("force", x, A1, A2, b1, b2)
         assert torch.allclose(exact(F), force(x), rtol=0, atol=1e-13)
         found = exact(call("step", x, F, tau))
         assert torch.allclose(found, wanted, rtol=0, atol=1e-12)
         assert bool(((found == 0) == (wanted == 0)).all())
+
+
+def run_flow(A1, A2, b1, b2, x, time: float, steps: int) -> torch.Tensor:
+    weights = ", ".join(json.dumps(w.tolist()) for w in (A1, A2, b1, b2))
+    force = f"z => exported.force(z, {weights})"
+    call_ = f"exported.flow({json.dumps(x.tolist())}, {force}, {time}, {steps})"
+    return exact(evaluate(MODULE, call_))
+
+
+def test_the_flow_against_the_package_with_contacts_and_releases():
+    random, contacts = torch.Generator().manual_seed(1), 0
+    for _ in range(20):
+        A1, A2 = 1.5 * torch.randn(2, 2, 2, generator=random, dtype=torch.float64)
+        b1, b2 = torch.randn(2, 2, generator=random, dtype=torch.float64)
+        x = torch.rand(2, generator=random, dtype=torch.float64)
+        times = fs.time_grid(2.0, 500)
+        wanted = fs.slow_solution(fs.ResNetFlow(A1, A2, b1, b2), x, times)
+        contacts += len(wanted.events)
+        found = run_flow(A1, A2, b1, b2, x, 2.0, 500)
+        size = 1 + float(abs(wanted.path).max())
+        assert float((found - torch.from_numpy(wanted.path)).abs().max()) <= 4e-6 * size
+    assert contacts >= 10
+
+
+def test_the_flow_on_a_circle_that_meets_no_wall():
+    turn = torch.tensor([[0.0, -1.0], [1.0, 0.0]], dtype=torch.float64)
+    centre, high = exact([1.2, 1.0]), torch.full((2,), 50.0, dtype=torch.float64)
+    x = exact([1.7, 1.0])
+    found = run_flow(torch.eye(2), -turn, high, -turn @ (centre + high), x, 6.0, 3000)
+    angle = torch.linspace(0, 6.0, 3001, dtype=torch.float64)
+    wanted = centre + 0.5 * torch.stack([angle.cos(), angle.sin()], 1)
+    assert float((found - wanted).abs().max()) <= 1e-12

@@ -1,6 +1,6 @@
 // Layers and flows of Eqs. 5-15, as the package computes them.
 
-import { apply, plus, transpose } from "./algebra.js";
+import { apply, plus } from "./algebra.js";
 
 /** @import { Matrix, Vector } from "./algebra.js" */
 
@@ -28,13 +28,6 @@ export function force(x, A1, A2, b1, b2) {
   const pushed = apply(A2, relu(b1 ? plus(inner, 1, b1) : inner));
   return b2 ? plus(pushed, -1, b2) : pushed;
 }
-
-/**
- * The force of ResNet-S, A2 = A1ᵀ.
- *
- * @type {(x: Vector, A: Matrix, b1?: Vector, b2?: Vector) => Vector}
- */
-export const symmetricForce = (x, A, b1, b2) => force(x, A, transpose(A), b1, b2);
 
 /**
  * The velocity of −x' ∈ N(x) + F: walls cancel what would lead through them.
