@@ -61,7 +61,7 @@ def draw_svg(fig: Figure, prefix: str) -> str:
         for child in list(element):
             if child.tag.endswith("}metadata") or child.find("{*}style") is not None:
                 element.remove(child)
-    root.attrib = {"viewBox": root.attrib["viewBox"]}
+    root.attrib = {"viewBox": root.attrib["viewBox"], "aria-hidden": "true"}
     return ElementTree.tostring(root, encoding="unicode")
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from IPython.display import display
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.text import Text
 from PIL import Image
 
@@ -42,7 +43,6 @@ STYLE: Any = {
     "grid.alpha": 0.25,
     "lines.linewidth": 2.0,
     "figure.constrained_layout.use": True,
-    "image.interpolation": "none",
 }
 
 DENSITY = 110
@@ -84,13 +84,15 @@ def least_size(width: float) -> float:
     return 72 * LEAST / min(DENSITY, PHONE / width)
 
 
-def make_legible(fig: Figure) -> None:
-    """Enlarge what a phone would show smaller than :data:`LEAST` pixels."""
+def prepare(fig: Figure) -> None:
+    """Enlarge text that a phone would show smaller than :data:`LEAST`; leave pixels as squares."""
     least = least_size(fig.get_figwidth())
     with mpl.rc_context(STYLE):
         fig.draw_without_rendering()  # it makes the labels of the axes
     for text in fig.findobj(Text):
         text.set_fontsize(max(text.get_fontsize(), least))
+    for image in fig.findobj(AxesImage):
+        image.set_interpolation("none")
 
 
 def page_size(fig: Figure) -> tuple[int, int]:
@@ -100,7 +102,7 @@ def page_size(fig: Figure) -> tuple[int, int]:
 
 def picture(fig: Figure) -> Image.Image:
     """The figure drawn as an RGB image, with two dots for a pixel of CSS each way."""
-    make_legible(fig)
+    prepare(fig)
     with mpl.rc_context(STYLE):
         fig.set_dpi(2 * DENSITY)
         canvas = FigureCanvasAgg(fig)
@@ -110,7 +112,7 @@ def picture(fig: Figure) -> Image.Image:
 
 def drawing(fig: Figure, prefix: str) -> str:
     """The figure as an ``<svg>`` for a page; its identifiers begin with ``prefix``."""
-    make_legible(fig)
+    prepare(fig)
     with mpl.rc_context(STYLE):
         return draw_svg(fig, prefix)
 
