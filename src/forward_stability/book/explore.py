@@ -7,24 +7,25 @@ keyboard-operable slider changes the frame: no kernel, no other host, and it wor
 """
 
 import base64
+import gzip
 import html
 import itertools
 import json
 import string
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
 import ipywidgets
 from matplotlib.figure import Figure
-from PIL import Image
 
-from forward_stability.book.figures import data_uri, encode, on_page, picture
+from forward_stability.book.figures import drawing, encode, on_page, page_size, picture
 from forward_stability.errors import InputError
 
 BUDGET = 300_000
-"""The most bytes that the frames of one figure may take on a page."""
+"""The most bytes that the frames of one figure may take on a page, compressed."""
 
 Draw = Callable[..., Figure]
 Alt = str | Callable[..., str]
@@ -70,7 +71,27 @@ def explore(
         if unknown := set(given) - set(values):
             raise InputError(f"no argument named {sorted(unknown)}; there are {sorted(values)}")
     kind = Frames if on_page() else Explorer
-    return kind(draw, alt, labels, start, {name: list(v) for name, v in values.items()})
+    return kind(Choices(draw, alt, labels, start, {name: list(v) for name, v in values.items()}))
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What is drawn, and the values that each of its arguments may have."""
+
+    draw: Draw
+    alt: Alt
+    labels: dict[str, str]
+    start: dict[str, Any]
+    values: dict[str, list[Any]]
+
+    def describe(self, chosen: dict[str, Any]) -> str:
+        """The alternative text of the figure for a value of each argument."""
+        return self.alt if isinstance(self.alt, str) else self.alt(**chosen)
+
+    def combinations(self) -> list[dict[str, Any]]:
+        """All choices of a value for each argument; the last argument changes fastest."""
+        chosen = itertools.product(*self.values.values())
+        return [dict(zip(self.values, each, strict=True)) for each in chosen]
 
 
 def _is_list(options: Sequence[Any]) -> bool:
@@ -82,29 +103,18 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _alt(alt: Alt, values: dict[str, Any]) -> str:
-    return alt if isinstance(alt, str) else alt(**values)
-
-
 class Explorer(ipywidgets.VBox):
     """The controls and the figure in a running kernel."""
 
-    def __init__(
-        self,
-        draw: Draw,
-        alt: Alt,
-        labels: dict[str, str],
-        start: dict[str, Any],
-        values: dict[str, list[Any]],
-    ) -> None:
-        self._draw, self._alt = draw, alt
+    def __init__(self, choices: Choices) -> None:
+        self.choices = choices
         self.controls: dict[str, Any] = {}
-        for name, options in values.items():
+        for name, options in choices.values.items():
             kind = ipywidgets.Dropdown if _is_list(options) else ipywidgets.SelectionSlider
             self.controls[name] = kind(
                 options=[(_text(option), option) for option in options],
-                value=start[name],
-                description=labels[name],
+                value=choices.start[name],
+                description=choices.labels[name],
                 style={"description_width": "initial"},
                 layout={"width": "min(100%, 40em)"},
             )
@@ -120,42 +130,40 @@ class Explorer(ipywidgets.VBox):
         return {name: control.value for name, control in self.controls.items()}
 
     def _update(self, _change: Any = None) -> None:
-        self.image.value = encode(picture(self._draw(**self.selected)), "PNG")
+        fig = self.choices.draw(**self.selected)
+        self.image.width = str(page_size(fig)[0])
+        self.image.value = encode(picture(fig), "PNG")
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """The widget, and the current picture for a viewer that has no kernel to run it."""
         bundle: Any = super()._repr_mimebundle_(**kwargs)
         bundle["image/png"] = base64.b64encode(self.image.value).decode()
-        bundle["text/plain"] = f"<explorer: {_alt(self._alt, self.selected)}>"
+        bundle["text/plain"] = f"<explorer: {self.choices.describe(self.selected)}>"
         return bundle
 
 
 class Frames:
     """The controls and all frames as HTML, for a page without a kernel."""
 
-    def __init__(
-        self,
-        draw: Draw,
-        alt: Alt,
-        labels: dict[str, str],
-        start: dict[str, Any],
-        values: dict[str, list[Any]],
-    ) -> None:
-        self.labels, self.start, self.values = labels, start, values
-        combinations = [
-            dict(zip(values, combination, strict=True))
-            for combination in itertools.product(*values.values())
-        ]
-        self.alts = [_alt(alt, combination) for combination in combinations]
-        images = [picture(draw(**combination)) for combination in combinations]
-        self.size = images[0].size
-        self.frames = compress(images)
+    def __init__(self, choices: Choices) -> None:
+        self.choices = choices
+        self.identifier = f"explore-{uuid.uuid4().hex[:8]}"
+        figures = [choices.draw(**chosen) for chosen in choices.combinations()]
+        self.width = page_size(figures[0])[0]
+        self.alts = [choices.describe(chosen) for chosen in choices.combinations()]
+        self.frames = [drawing(fig, f"{self.identifier}-") for fig in figures]
+        size = len(gzip.compress("".join(self.frames).encode()))
+        if size > BUDGET:
+            raise InputError(
+                f"{len(figures)} frames take {size:,} bytes, more than the {BUDGET:,} a figure "
+                "may: give fewer values, or draw less"
+            )
 
-    def _control(self, identifier: str, axis: int, name: str) -> str:
-        options = self.values[name]
+    def _control(self, axis: int, name: str) -> str:
+        options = self.choices.values[name]
         words = [_text(option) for option in options]
-        index = options.index(self.start[name])
-        identifier = f"{identifier}-{axis}"
+        index = options.index(self.choices.start[name])
+        identifier = f"{self.identifier}-control-{axis}"
         if _is_list(options):
             items = "".join(
                 f'<option value="{i}"{" selected" if i == index else ""}>{html.escape(w)}</option>'
@@ -173,65 +181,25 @@ class Frames:
                 f'<output for="{identifier}" style="width: {width}ch">'
                 f"{html.escape(words[index])}</output>"
             )
-        label = f'<label for="{identifier}">{html.escape(self.labels[name])}</label>'
+        label = f'<label for="{identifier}">{html.escape(self.choices.labels[name])}</label>'
         return f'<div class="explore-control">{label}{control}</div>'
 
     def _repr_mimebundle_(self, **_kwargs: Any) -> dict[str, str]:
-        shape = [len(options) for options in self.values.values()]
-        first = 0
-        for length, (name, options) in zip(shape, self.values.items(), strict=True):
-            first = first * length + options.index(self.start[name])
-        sources = [data_uri(frame, "WEBP") for frame in self.frames]
-        frames = [{"src": s, "alt": a} for s, a in zip(sources, self.alts, strict=True)]
+        values = self.choices.values
+        first = self.choices.combinations().index(
+            {name: self.choices.start[name] for name in values}
+        )
+        frames = [{"svg": s, "alt": a} for s, a in zip(self.frames, self.alts, strict=True)]
         template = (
             resources.files("forward_stability.book").joinpath("explore.html").read_text("utf-8")
         )
-        identifier = f"explore-{uuid.uuid4().hex[:12]}"
         page = string.Template(template).substitute(
-            id=identifier,
-            shape=json.dumps(shape),
+            id=self.identifier,
+            shape=json.dumps([len(options) for options in values.values()]),
             alt=html.escape(self.alts[first]),
-            first=sources[first],
-            width=self.size[0],
-            height=self.size[1],
-            controls="\n".join(self._control(identifier, i, n) for i, n in enumerate(self.values)),
+            first=self.frames[first],
+            width=self.width,
+            controls="\n".join(self._control(axis, name) for axis, name in enumerate(values)),
             frames=json.dumps(frames).replace("</", "<\\/"),
         )
         return {"text/html": page, "text/plain": f"<explorer: {self.alts[first]}>"}
-
-
-def _reduce(image: Image.Image, colours: int) -> Image.Image:
-    """The image in a few colours that span those in it, so that thin lines keep their hue."""
-    few = image.quantize(colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    return few.convert("RGB")
-
-
-def compress(images: Sequence[Image.Image], budget: int = BUDGET) -> list[bytes]:
-    """The frames as WebP, lossless where they fit the budget, else as good as fits.
-
-    Args:
-        images: the frames.
-        budget: the most bytes for all of them together, as base64 (4 bytes for 3).
-
-    Raises:
-        InputError: if even a coarse encoding is too large; draw fewer or smaller frames.
-    """
-    size = 0
-    for colours, options in (
-        (None, {"lossless": True, "method": 2}),  # half the time of the default, no larger
-        (64, {"lossless": True, "method": 2}),
-        (32, {"lossless": True, "method": 2}),
-        (None, {"quality": 75}),
-        (None, {"quality": 50}),
-    ):
-        frames = [
-            encode(_reduce(image, colours) if colours else image, "WEBP", **options)
-            for image in images
-        ]
-        size = sum(4 * len(frame) // 3 for frame in frames)
-        if size <= budget:
-            return frames
-    raise InputError(
-        f"{len(images)} frames take {size:,} bytes, more than the {budget:,} a figure may: "
-        "give fewer values, or draw a smaller figure"
-    )

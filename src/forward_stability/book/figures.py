@@ -8,6 +8,7 @@ import base64
 import html
 import io
 import os
+import uuid
 from typing import Any
 
 import matplotlib as mpl
@@ -15,8 +16,11 @@ import numpy as np
 from IPython.display import display
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.text import Text
 from PIL import Image
 
+from forward_stability.book.drawing import draw_svg
 from forward_stability.errors import InputError
 
 COLOURS = {
@@ -30,20 +34,22 @@ COLOURS = {
 """One colour a thing throughout the book; each pair also differs in lightness."""
 
 STYLE: Any = {
-    "font.size": 11,
-    "axes.titlesize": 11,
-    "axes.labelsize": 11,
-    "legend.fontsize": 10,
+    "axes.titlesize": "medium",
+    "legend.fontsize": "medium",
     "legend.frameon": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "grid.alpha": 0.25,
     "lines.linewidth": 2.0,
-    "figure.dpi": 130,
     "figure.constrained_layout.use": True,
-    "image.interpolation": "nearest",
 }
+
+DENSITY = 110
+"""The pixels of CSS that an inch of a figure takes where there is room."""
+
+PHONE, LEAST = 328, 11
+"""The width of a column on a phone of 360 pixels, and the size of text there, in pixels of CSS."""
 
 PAGE = "FORWARD_STABILITY_PAGE"
 """The environment variable by which a book build asks for pictures that need no kernel."""
@@ -61,25 +67,54 @@ def figure(
 
     Args:
         nrows, ncols: the grid of axes.
-        width, height: in inches; at 130 dots an inch, 5.2 inches fill a column of text.
+        width, height: in inches.
         kwargs: passed on to ``Figure.subplots``.
 
     Returns:
         the figure and its axes, as ``plt.subplots`` gives them.
     """
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(STYLE | {"font.size": least_size(width)}):
         fig = Figure(figsize=(width, height))
         axes = fig.subplots(nrows, ncols, **kwargs)
     return fig, axes
 
 
-def picture(fig: Figure) -> Image.Image:
-    """The figure drawn as an RGB image."""
+def least_size(width: float) -> float:
+    """The least size of text, in points, in a figure that is ``width`` inches wide."""
+    return 72 * LEAST / min(DENSITY, PHONE / width)
+
+
+def prepare(fig: Figure) -> None:
+    """Enlarge text that a phone would show smaller than :data:`LEAST`; leave pixels as squares."""
+    least = least_size(fig.get_figwidth())
     with mpl.rc_context(STYLE):
-        fig.set_dpi(STYLE["figure.dpi"])
+        fig.draw_without_rendering()  # it makes the labels of the axes
+    for text in fig.findobj(Text):
+        text.set_fontsize(max(text.get_fontsize(), least))
+    for image in fig.findobj(AxesImage):
+        image.set_interpolation("none")
+
+
+def page_size(fig: Figure) -> tuple[int, int]:
+    """The width and the height at which a figure is shown, in pixels of CSS."""
+    return round(DENSITY * fig.get_figwidth()), round(DENSITY * fig.get_figheight())
+
+
+def picture(fig: Figure) -> Image.Image:
+    """The figure drawn as an RGB image, with two dots for a pixel of CSS each way."""
+    prepare(fig)
+    with mpl.rc_context(STYLE):
+        fig.set_dpi(2 * DENSITY)
         canvas = FigureCanvasAgg(fig)
         canvas.draw()
         return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+
+
+def drawing(fig: Figure, prefix: str) -> str:
+    """The figure as an ``<svg>`` for a page; its identifiers begin with ``prefix``."""
+    prepare(fig)
+    with mpl.rc_context(STYLE):
+        return draw_svg(fig, prefix)
 
 
 def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
@@ -87,11 +122,6 @@ def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
-
-
-def data_uri(content: bytes, kind: str) -> str:
-    """The bytes of an image file as a ``data:`` address."""
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(content).decode()}"
 
 
 def show(fig: Figure, alt: str) -> None:
@@ -106,16 +136,16 @@ def show(fig: Figure, alt: str) -> None:
     """
     if not alt.strip():
         raise InputError("alt must say what the figure shows, for readers who cannot see it")
-    image = picture(fig)
     text = {"text/plain": f"<figure: {alt}>"}
+    width, height = page_size(fig)
     if on_page():
-        source = data_uri(encode(image, "WEBP", lossless=True), "WEBP")
-        width, height = image.size
+        svg = drawing(fig, f"figure-{uuid.uuid4().hex[:8]}-")
         text["text/html"] = (
-            f'<img class="figure" alt="{html.escape(alt)}" src="{source}" '
-            f'width="{width}" height="{height}">'
+            f'<div class="figure" role="img" aria-label="{html.escape(alt)}" '
+            f'style="width: {width}px">{svg}</div>'
         )
         display(text, raw=True)
     else:
-        png = base64.b64encode(encode(image, "PNG", optimize=True)).decode()
-        display(text | {"image/png": png}, metadata={"image/png": {"alt": alt}}, raw=True)
+        png = base64.b64encode(encode(picture(fig), "PNG", optimize=True)).decode()
+        about = {"alt": alt, "width": width, "height": height}
+        display(text | {"image/png": png}, metadata={"image/png": about}, raw=True)

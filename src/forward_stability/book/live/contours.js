@@ -17,9 +17,9 @@ const CELLS = 48;
 export function contours(f, levels, from, to, look) {
   const at = (/** @type {number} */ i) => from + ((to - from) * i) / CELLS;
   const values = Array.from({ length: CELLS + 1 }, (_, i) => Array.from({ length: CELLS + 1 }, (__, j) => f(at(i), at(j))));
-  /** @type {Mark[]} */
-  const lines = [];
-  for (const level of levels)
+  return levels.map((level) => {
+    /** @type {Point[][]} */
+    const pieces = [];
     for (let i = 0; i < CELLS; i++)
       for (let j = 0; j < CELLS; j++) {
         const corners = [[i, j], [i + 1, j], [i + 1, j + 1], [i, j + 1]];
@@ -32,7 +32,8 @@ export function contours(f, levels, from, to, look) {
           const t = low / (low - high);
           points.push([at(a) + t * (at(c) - at(a)), at(b) + t * (at(d) - at(b))]);
         });
-        if (points.length === 2) lines.push({ kind: "line", points, look });
+        if (points.length === 2) pieces.push(points);
       }
-  return lines;
+    return { kind: "lines", pieces, look };
+  });
 }

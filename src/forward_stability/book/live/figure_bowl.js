@@ -2,6 +2,7 @@
 
 import { apply, minus, multiply, norm, scale, spectralNorm, transpose } from "./algebra.js";
 import { contours } from "./contours.js";
+import { latest } from "./latest.js";
 import { short } from "./numbers.js";
 import { readable } from "./plot.js";
 import { stage } from "./stage.js";
@@ -25,12 +26,14 @@ function weights({ step, angle }) {
 }
 
 /** @param {typeof start} state */
-function run(state) {
+function compute(state) {
   const { A1, A2, b1 } = weights(state);
   const [p, q] = [state.x, state.y].map((z) => path(z, (v) => force(v, A1, A2, b1), 1, LAYERS));
   const distances = p.map((z, n) => norm(minus(z, q[n])));
   return { p, q, distances: distances.map((z) => z / (distances[0] || 1)) };
 }
+
+const run = latest(compute);
 
 const LEVELS = [0.02, 0.1, 0.25, 0.5, 0.9, 1.4];
 const LINES = contours((x, y) => norm(relu(apply(UNIT, minus([x, y], MIDDLE)))) ** 2 / 2, LEVELS, 0, REACH, "bound thin");

@@ -1,5 +1,6 @@
 // Chapter 7: a filter of nine numbers, a wave before and after it, and how much each wave is stretched.
 
+import { latest } from "./latest.js";
 import { readable } from "./plot.js";
 import { stage } from "./stage.js";
 
@@ -47,12 +48,14 @@ function filtered(K, x, s) {
 }
 
 /** @param {typeof start} state */
-function solve({ K, stride }) {
+function compute({ K, stride }) {
   const s = Number(stride.slice(-1));
   const all = PIXELS.map((i) => PIXELS.map((j) => stretch(K, SIDE / 2 - 1 - i, j - SIDE / 2)));
   const norm = Math.max(...PIXELS.flatMap((k) => PIXELS.map((l) => size(K, [k, l], s))));
   return { s, all, norm };
 }
+
+const solve = latest(compute);
 
 /** @param {typeof start} state @returns {View<typeof start>} */
 function filter({ K }) {

@@ -2,6 +2,7 @@
 
 import { dot, norm } from "./algebra.js";
 import { flow } from "./flow.js";
+import { latest } from "./latest.js";
 import { short } from "./numbers.js";
 import { readable } from "./plot.js";
 import { stage } from "./stage.js";
@@ -14,11 +15,13 @@ const [TIME, STEPS] = [2, 200];
 const start = { x: [0.3, 0.5], u: [0.9, 0.2], v: [-0.3, 1] };
 
 /** @param {typeof start} state */
-function run({ x, u, v }) {
+function compute({ x, u, v }) {
   const places = flow(x, (z) => u.map((ui) => -ui * Math.max(dot(v, z), 0)), TIME, STEPS);
   const c = norm(u) * norm(v);
   return { places, c, grown: places.map((z) => norm(z) / norm(x)) };
 }
+
+const run = latest(compute);
 
 /** @param {typeof start} state @returns {View<typeof start>[]} */
 function views(state) {

@@ -2,6 +2,7 @@
 
 import { minus, norm } from "./algebra.js";
 import { flow } from "./flow.js";
+import { latest } from "./latest.js";
 import { readable } from "./plot.js";
 import { stage } from "./stage.js";
 import { force, path } from "./steps.js";
@@ -9,7 +10,7 @@ import { force, path } from "./steps.js";
 /** @import { Point, View } from "./plot.js" */
 /** @import { Words } from "./stage.js" */
 
-const TIME = 2;
+const [TIME, STEPS] = [2, 100];
 const DEPTHS = Array.from({ length: 19 }, (_, k) => Math.round(2 ** (1 + k / 2)));
 
 const start = {
@@ -23,22 +24,23 @@ const start = {
 };
 
 /** @param {typeof start} state */
-function solve({ x, A1, A2, b1, b2 }) {
+function compute({ x, A1, A2, b1, b2 }) {
   const [before, after] = [0, 1].map((i) => (/** @type {number[]} */ z) => force(z, A1[i], A2[i], b1[i], b2[i]));
-  const half = flow(x, before, TIME / 2, 500);
-  const exact = [...half, ...flow(half[500], after, TIME / 2, 500)];
+  const half = flow(x, before, TIME / 2, STEPS);
+  const exact = [...half, ...flow(half[STEPS], after, TIME / 2, STEPS)];
   const layers = (/** @type {number} */ n) => path(x, (z, k) => (2 * k < n ? before(z) : after(z)), TIME / n, n);
   const error = (/** @type {number} */ n) => norm(minus(layers(n)[n], exact[exact.length - 1]));
   return { layers, exact, error };
 }
 
+const solve = latest(compute);
+
 /** @param {typeof start} state @returns {View<typeof start>[]} */
 function views(state) {
   const { layers: run, exact, error } = solve(state);
   const layers = /** @type {Point[]} */ (run(state.layers));
-  const curve = exact.filter((_, i) => i % 5 === 0);
   const errors = DEPTHS.map((n) => /** @type {Point} */ ([n, error(n)]));
-  const far = Math.max(2, ...[...layers, ...curve].flat()) * 1.08;
+  const far = Math.max(2, ...[...layers, ...exact].flat()) * 1.08;
   const last = errors[errors.length - 1];
   return [
     {
@@ -49,7 +51,7 @@ function views(state) {
       marks: [
         { kind: "area", points: [[-9, -9], [0, -9], [0, 99], [-9, 99]], look: "wall" },
         { kind: "area", points: [[0, -9], [99, -9], [99, 0], [0, 0]], look: "wall" },
-        { kind: "line", points: /** @type {Point[]} */ (curve), look: "D" },
+        { kind: "line", points: /** @type {Point[]} */ (exact), look: "D" },
         { kind: "line", points: layers, look: "original thin" },
         { kind: "dots", points: layers, look: "original", radius: state.layers > 60 ? 1.5 : 3.5 },
       ],

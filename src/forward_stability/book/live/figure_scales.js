@@ -1,6 +1,7 @@
 // Chapter 11: a folded layer of ResNet-S on two channels, in its own norm and in the Euclidean one.
 
 import { apply, multiply, scale, spectralNorm, transpose } from "./algebra.js";
+import { latest } from "./latest.js";
 import { readable } from "./plot.js";
 import { stage } from "./stage.js";
 
@@ -23,7 +24,7 @@ const diagonal = ([a, b]) => [[a, 0], [0, b]];
  *
  * @param {typeof start} state
  */
-function solve({ scale: c, s1, s2 }) {
+function compute({ scale: c, s1, s2 }) {
   const d2 = [1 / s1, 1 / s2];
   const unit = scale(Math.SQRT2 / spectralNorm(multiply(BASE, diagonal(d2.map(Math.sqrt)))), BASE);
   const jacobians = PATTERNS.map((units) => {
@@ -40,6 +41,8 @@ function solve({ scale: c, s1, s2 }) {
     euclidean: Math.max(...jacobians.map(spectralNorm)),
   };
 }
+
+const solve = latest(compute);
 
 /** @param {typeof start} state @returns {View<typeof start>[]} */
 function views(state) {

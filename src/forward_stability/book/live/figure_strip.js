@@ -1,6 +1,7 @@
 // Chapter 0: two inputs on their way through the same 96 layers of ResNet, ResNet-D and ResNet-S.
 
 import { apply, minus, multiply, norm, plus, scale, spectralNorm, times, transpose } from "./algebra.js";
+import { latest } from "./latest.js";
 import { standardNormal } from "./normal.js";
 import { short } from "./numbers.js";
 import { readable } from "./plot.js";
@@ -32,9 +33,12 @@ const VARIANTS = [
   ["S", "ResNet-S", transpose(W1)],
 ];
 
+/** @type {Map<Matrix, number>} */
+const NORMS = new Map([W1, ...VARIANTS.map(([, , second]) => second)].map((W) => [W, spectralNorm(W)]));
+
 /** @param {number} product ‖A1‖‖A2‖ @param {Matrix} second @returns {Matrix[]} */
 function weights(product, second) {
-  return [W1, second].map((W) => scale(Math.sqrt(product) / spectralNorm(W), W));
+  return [W1, second].map((W) => scale(Math.sqrt(product) / (NORMS.get(W) ?? 1), W));
 }
 
 /**
@@ -80,7 +84,7 @@ function inputs({ product, pair }) {
 }
 
 /** @param {typeof start} state */
-function run(state) {
+function compute(state) {
   const [x, y] = inputs(state);
   return VARIANTS.map(([look, name, second]) => {
     const [A1, A2] = weights(state.product, second);
@@ -90,6 +94,8 @@ function run(state) {
     return { look, name, sizes, distances };
   });
 }
+
+const run = latest(compute);
 
 /** @param {typeof start} state @returns {View<typeof start>[]} */
 function views(state) {

@@ -2,6 +2,7 @@
 
 import { minus, norm } from "./algebra.js";
 import { flow } from "./flow.js";
+import { latest } from "./latest.js";
 import { readable } from "./plot.js";
 import { stage } from "./stage.js";
 import { force, velocity } from "./steps.js";
@@ -20,7 +21,7 @@ const matrix = ({ a, b, c, d }) => [[a, b], [c, d]];
 const GRID = Array.from({ length: 9 }, (_, i) => Array.from({ length: 9 }, (__, j) => [i, j].map((k) => (k * REACH) / 8))).flat();
 
 /** @param {typeof start} state */
-function run(state) {
+function compute(state) {
   const A2 = matrix(state);
   const of = (/** @type {number[]} */ z) => force(z, A1, A2);
   const [p, q] = [state.x, state.y].map((z) => flow(z, of, TIME, STEPS));
@@ -28,6 +29,8 @@ function run(state) {
   const away = arrows.filter(({ v }) => Math.max(...v) > 1e-12);
   return { p, q, arrows, away, distances: p.map((z, n) => norm(minus(z, q[n]))) };
 }
+
+const run = latest(compute);
 
 /** @param {typeof start} state @returns {View<typeof start>[]} */
 function views(state) {

@@ -14,6 +14,7 @@ import { shape } from "./svg.js";
  * 1, row by row from the top; NaN leaves one out.
  *
  * @typedef {{ kind: "line" | "area" | "dots", points: Point[], look: string, radius?: number }
+ *   | { kind: "lines", pieces: Point[][], look: string }
  *   | { kind: "arrow", from: Point, to: Point, look: string }
  *   | { kind: "cells", values: number[][], most: number }
  *   | { kind: "circle", at: Point, radius: number, look: string }
@@ -120,6 +121,8 @@ function draw(mark, on) {
   switch (mark.kind) {
     case "line":
       return shape("path", { d: outline(mark.points.map(place)), class: `line ${mark.look}` });
+    case "lines":
+      return shape("path", { d: outlines(mark.pieces, place), class: `line ${mark.look}` });
     case "area":
       return shape("path", { d: `${outline(mark.points.map(place))}Z`, class: `area ${mark.look}` });
     case "dots": {
@@ -162,6 +165,25 @@ function cells(values, most, on) {
       }),
     ),
   );
+}
+
+/** @type {WeakMap<Point[][], { corners: string, d: string }>} */
+const outlined = new WeakMap();
+
+/**
+ * Many lines as one, kept as long as neither they nor their scales change.
+ *
+ * @param {Point[][]} pieces
+ * @param {(at: Point) => number[]} place
+ */
+function outlines(pieces, place) {
+  const corners = [...place([0, 0]), ...place([1, 1])].join();
+  let known = outlined.get(pieces);
+  if (known?.corners !== corners) {
+    known = { corners, d: pieces.map((points) => outline(points.map(place))).join("") };
+    outlined.set(pieces, known);
+  }
+  return known.d;
 }
 
 /** @param {number[][]} points */
