@@ -175,6 +175,9 @@ def test_margin_and_distances(digits: Locator, networks: list[Network]):
         top, second = y[-1][0].topk(2).values.tolist()
         margin = float((panel.locator(".fs-margin").text_content() or "").split(": ")[1])
         assert margin == pytest.approx(top - second, abs=0.01)
+        expect(panel.locator(".fs-stages")).to_be_hidden()
+        panel.get_by_text("Features have moved").click()
+        expect(panel.locator(".fs-stages")).to_be_visible()
         rows = panel.locator(".fs-stages tbody tr").all()
         for row, n in zip(rows, (4, 7, 10, 12), strict=True):
             distance, bound = row.locator("td").all_text_contents()
@@ -212,6 +215,88 @@ def test_the_level_at_which_the_answer_changes(digits: Locator, networks: list[N
             )
         assert set(answers[:-1]) == {answers[0]}
         assert answers[-1] == int(found[2]) != answers[0]
+
+
+def test_the_histogram_is_that_of_many_seeds(digits: Locator, networks: list[Network]):
+    choose(digits, "Noise", 0)
+    choose(digits, "Image", 12)
+    image = option_image(digits, 12)
+    for panel, network in zip(digits.locator(".fs-panel").all(), networks, strict=True):
+        count = panel.locator(".fs-count")
+        expect(count).to_have_text(re.compile(r"^([3-9]|\d\d+) seeds"), timeout=2 * PATIENCE)
+        text = count.text_content() or ""
+        found = re.fullmatch(
+            r"(\d+) seeds so far: σ from ([\d.]+) to ([\d.]+), half of them up to ([\d.]+)\.", text
+        )
+        assert found is not None, text
+        levels = torch.tensor([first_change(network, image, s) for s in range(int(found[1]))])
+        expected = [levels.min(), levels.max(), levels.sort().values[(len(levels) - 1) // 2]]
+        np.testing.assert_allclose(
+            [float(found[i]) for i in (2, 3, 4)], expected, rtol=0, atol=1e-4
+        )
+        assert panel.get_by_role("img", name=re.compile("^Histogram. ")).count() == 1
+        assert panel.locator(".area").count() >= 1
+    before = digits.locator(".fs-count").first.text_content() or ""
+    digits.get_by_role("button", name="New noise").click()  # the same survey goes on
+    expect(digits.locator(".fs-turning").first).to_contain_text("first", timeout=PATIENCE)
+    after = digits.locator(".fs-count").first.text_content() or ""
+    assert int(after.split()[0]) >= int(before.split()[0])
+
+
+def first_change(network: Network, image: torch.Tensor, seed: int) -> float:
+    """The first σ at which the answer changes, in steps of 0.004 and then by bisection."""
+    noise = seeded_normal(image.shape, seed)
+
+    def answer(level: float) -> int:
+        with torch.no_grad():
+            return int(network((image + level * noise)[None].float()).argmax())
+
+    first = answer(0)
+    high = next(0.004 * i for i in range(1, 51) if answer(0.004 * i) != first)
+    low = high - 0.004
+    for _ in range(6):
+        middle = (low + high) / 2
+        low, high = (middle, high) if answer(middle) == first else (low, middle)
+    return high
+
+
+def test_picture_level_and_answers_share_a_screen(page: Page, digits: Locator):
+    for width, height in ((1280, 800), (800, 600)):
+        page.set_viewport_size({"width": width, "height": height})
+        top = digits.evaluate("e => e.getBoundingClientRect().top")
+        parts = ["canvas", ".fs-level", ".fs-panel:nth-child(2) .fs-bars"]
+        parts += [".fs-panel:nth-child(2) .fs-count"] * (height == 800)
+        for part in parts:
+            bottom = digits.locator(part).first.evaluate("e => e.getBoundingClientRect().bottom")
+            assert bottom - top < height - 64, part  # less the header of a page
+    page.set_viewport_size({"width": 1000, "height": 900})
+
+
+def test_picture_and_level_stay_on_a_phone(page: Page, digits: Locator):
+    page.set_viewport_size({"width": 360, "height": 740})
+    digits.locator(".fs-panel").last.evaluate("e => e.scrollIntoView()")
+    for part in (digits.locator("canvas").first, digits.get_by_role("slider", name="Level")):
+        expect(part).to_be_in_viewport(ratio=1)
+    page.set_viewport_size({"width": 1000, "height": 900})
+
+
+def test_a_picture_is_inverted(digits: Locator, networks: list[Network]):
+    choose(digits, "Noise", 0)
+    choose(digits, "Image", 0)
+    box = digits.get_by_label("black on white: invert")
+    expect(box).to_be_hidden()
+    slide(digits, 0)
+    give(digits, "paper.png", png(Image.fromarray(PIXELS)))
+    luminance = torch.from_numpy(PIXELS @ np.array([0.299, 0.587, 0.114]) / 255)[None]
+    check(digits, networks, luminance, 0)
+    box.check()
+    check(digits, networks, 1 - luminance, 0)
+    choose(digits, "Image", 0)
+    expect(box).to_be_hidden()
+    check(digits, networks, option_image(digits, 0), 0)
+    digits.get_by_label("Image", exact=True).select_option(label="yours: paper.png")
+    expect(box).to_be_checked()
+    check(digits, networks, 1 - luminance, 0)
 
 
 def png(image: Image.Image) -> bytes:

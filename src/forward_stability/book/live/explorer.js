@@ -6,9 +6,10 @@ import { NO_WORKER, RemoteNetwork } from "./remote_network.js";
 import { followTheme } from "./theme.js";
 
 /**
- * An image with values in [0, 1]; the label is the index of its class, or null if it has none.
+ * An image with values in [0, 1]; the label is the index of its class, or null if it has none. One
+ * of the reader's own may be inverted.
  *
- * @typedef {{ name: string, label: number | null, data: Float64Array }} Picture
+ * @typedef {{ name: string, label: number | null, data: Float64Array, inverted?: boolean }} Picture
  */
 
 /**

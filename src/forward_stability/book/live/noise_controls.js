@@ -7,12 +7,14 @@ import { KINDS } from "./noise_kinds.js";
 /** @typedef {{ image: number, kind: number, ghost: number, seed: number }} Choice */
 
 /**
- * What the controls call: after another choice, after a move of the level, with a picture file.
+ * What the controls call: after another choice, after a move of the level, with a picture file, to
+ * turn black and white round.
  *
  * @typedef {object} Listener
  * @property {(change: Partial<Choice>) => void} choose
  * @property {() => void} move
  * @property {(file: File | undefined) => Promise<void>} take
+ * @property {() => void} invert
  */
 
 export class NoiseControls {
@@ -21,7 +23,7 @@ export class NoiseControls {
    * @param {HTMLElement} message for the reader
    * @param {Listener} listener
    */
-  constructor(names, message, { choose, move, take }) {
+  constructor(names, message, { choose, move, take, invert }) {
     /** @type {Choice} */
     this.choice = { image: 0, kind: 0, ghost: names.length > 1 ? 1 : 0, seed: 0 };
     this.image = choice(names, (image) => choose({ image }));
@@ -36,20 +38,24 @@ export class NoiseControls {
     this.file = element("input", { type: "file", accept: "image/*", class: "fs-hidden" });
     this.file.addEventListener("change", () =>
       take(this.file.files?.[0]).finally(() => (this.file.value = "")));
+    this.inverted = element("input", { type: "checkbox", autocomplete: "off" });
+    this.inverted.addEventListener("change", invert);
+    this.invertedControl = element("label", { class: "fs-check" }, this.inverted, " black on white: invert");
     this.ghostControl = labelled("Second picture x₀", this.ghost);
     this.seedControl = element("div", { class: "fs-control fs-again" }, this.again, this.seed);
-    this.root = this.layOut(message);
+    this.level = labelled("Level", this.slider, this.reading);
+    this.level.classList.add("fs-level");
+    this.choices = this.layOut(message);
   }
 
   /** @param {HTMLElement} message */
   layOut(message) {
     const own = element("label", { class: "fs-button fs-file" }, this.file, "Your own picture …");
-    const level = labelled("Level", this.slider, this.reading);
-    level.classList.add("fs-level");
     return element(
-      "div", { class: "fs-controls" },
-      labelled("Image", this.image, own), labelled("Noise", this.kind), this.ghostControl,
-      this.seedControl, level, message);
+      "div", { class: "fs-choices" },
+      labelled("Image", this.image),
+      element("div", { class: "fs-control fs-own" }, own, this.invertedControl),
+      labelled("Noise", this.kind), this.ghostControl, this.seedControl, message);
   }
 
   /**
@@ -70,13 +76,23 @@ export class NoiseControls {
   }
 
   /** The level at which the slider is; it is shown. */
-  level() {
+  read() {
     const { symbol, step } = KINDS[this.choice.kind];
     const level = Number((Number(this.slider.value) * step).toFixed(3));
     const text = `${symbol} = ${level}`;
     this.reading.textContent = text;
     this.slider.setAttribute("aria-valuetext", text);
     return level;
+  }
+
+  /**
+   * Offers to invert a picture of the reader's own.
+   *
+   * @param {boolean | undefined} inverted whether it is; undefined for another picture
+   */
+  offer(inverted) {
+    this.invertedControl.hidden = inverted === undefined;
+    this.inverted.checked = inverted === true;
   }
 
   /**

@@ -2,7 +2,9 @@
 
 /** @import { Setting } from "./explorer.js" */
 /** @import { Choice } from "./noise_controls.js" */
+/** @import { Kind } from "./noise_kinds.js" */
 /** @import { Answer, Scene } from "./noise_panel.js" */
+/** @import { Direction } from "./survey.js" */
 import { Announcer } from "./announcer.js";
 import { draw } from "./canvas.js";
 import { element } from "./element.js";
@@ -14,6 +16,7 @@ import { short } from "./numbers.js";
 import { readPicture } from "./picture.js";
 
 const QUIET = 250; // milliseconds without a move of the slider, after which the page searches
+const SEEDS = 100; // whose levels are compared
 
 class NoiseExplorer {
   /** @param {Setting} setting */
@@ -23,6 +26,9 @@ class NoiseExplorer {
     this.fail = fail;
     this.shape = headers[0].shape;
     this.moved = 0; // when the slider was moved last
+    this.inView = false;
+    /** @type {((_: undefined) => void)[]} */
+    this.sleepers = []; // what waits until it is
     this.canvas = element("canvas", { role: "img" });
     this.caption = element("figcaption");
     this.announcer = new Announcer(() => this.text());
@@ -31,10 +37,13 @@ class NoiseExplorer {
       choose: (change) => this.choose(change),
       move: () => this.refresh(),
       take: (file) => this.take(file),
+      invert: () => this.invert(),
     });
     const figure = element("figure", { class: "fs-picture" }, this.canvas, this.caption);
+    root.classList.add("fs-noise");
     root.append(
-      element("div", { class: "fs-top" }, figure, this.controls.root),
+      this.controls.choices,
+      element("div", { class: "fs-held" }, figure, this.controls.level),
       element("div", { class: "fs-panels" }, ...this.panels.map((panel) => panel.root)),
       element("p", { class: "fs-note" }, note), this.announcer.root);
     root.addEventListener("dragover", (event) => event.preventDefault());
@@ -42,6 +51,10 @@ class NoiseExplorer {
       event.preventDefault();
       this.take(event.dataTransfer?.files[0]);
     });
+    new IntersectionObserver((seen) => {
+      this.inView = seen[seen.length - 1].isIntersecting;
+      if (this.inView) for (const wake of this.sleepers.splice(0)) wake(undefined);
+    }).observe(root);
     this.scene = this.makeScene();
     this.choose({ kind: 0 });
   }
@@ -54,6 +67,7 @@ class NoiseExplorer {
   choose(change) {
     this.message.textContent = "";
     this.controls.choose(change);
+    this.controls.offer(this.images[this.controls.choice.image].inverted);
     this.scene = this.makeScene();
     this.refresh();
   }
@@ -69,13 +83,13 @@ class NoiseExplorer {
   /** Asks the networks for the level at which the slider is. */
   refresh() {
     this.moved = performance.now();
-    const wanted = { scene: this.scene, level: this.controls.level() };
+    const wanted = { scene: this.scene, level: this.controls.read() };
     const kind = KINDS[this.controls.choice.kind];
     this.panels.forEach((panel, i) => {
       const shown = (/** @type {Answer} */ answer) => {
         if (i === 0) this.show(answer, wanted.scene);
         this.announcer.changed();
-        panel.search(kind, () => this.quiet()).catch(this.fail);
+        panel.search(kind, this.directions(kind), () => this.quiet()).catch(this.fail);
       };
       panel.refresh(wanted, shown).catch(this.fail);
     });
@@ -91,8 +105,20 @@ class NoiseExplorer {
     this.caption.textContent = `moved by ‖η‖ = ${short(moved)}`;
   }
 
-  /** Waits until the slider has not been moved for a while. */
+  /**
+   * The noises whose levels are compared: of many seeds, or all second pictures.
+   *
+   * @param {Kind} kind
+   * @returns {Direction[]}
+   */
+  directions({ structured }) {
+    if (structured) return this.images.map(({ data }) => ({ direction: data }));
+    return Array.from({ length: SEEDS }, (_, seed) => ({ seed }));
+  }
+
+  /** Waits until the slider has not been moved for a while, and the explorer is in view. */
   async quiet() {
+    if (!this.inView) await new Promise((resolve) => this.sleepers.push(resolve));
     for (let rest; (rest = this.moved + QUIET - performance.now()) > 0; )
       await new Promise((resolve) => setTimeout(resolve, rest));
   }
@@ -108,6 +134,14 @@ class NoiseExplorer {
     return `${this.reading()}. ${answers.join(" ")}`;
   }
 
+  /** The reader's own picture, black for white: the networks may know only one of the two. */
+  invert() {
+    const { image } = this.controls.choice;
+    const { data, inverted, ...same } = this.images[image];
+    this.images[image] = { ...same, inverted: !inverted, data: data.map((z) => 1 - z) };
+    this.choose({});
+  }
+
   /**
    * A picture file that the reader has chosen.
    *
@@ -117,7 +151,7 @@ class NoiseExplorer {
     if (!file) return;
     try {
       const data = await readPicture(file, this.shape);
-      this.images.push({ name: `yours: ${file.name}`, label: null, data });
+      this.images.push({ name: `yours: ${file.name}`, label: null, data, inverted: false });
     } catch (error) {
       this.fail(/** @type {Error} */ (error));
       return;

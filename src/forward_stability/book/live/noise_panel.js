@@ -2,10 +2,13 @@
 
 /** @import { Header } from "./network.js" */
 /** @import { Kind } from "./noise_kinds.js" */
+/** @import { Direction } from "./survey.js" */
 /** @import { RemoteNetwork } from "./remote_network.js" */
 /** @import { Noise, Tasks } from "./tasks.js" */
 import { element } from "./element.js";
+import { Histogram } from "./histogram.js";
 import { percent, short } from "./numbers.js";
+import { Survey } from "./survey.js";
 import { turningPoint } from "./turning_point.js";
 import { answer, margin, softmax, verdict } from "./verdict.js";
 
@@ -32,6 +35,11 @@ export class NoisePanel {
     this.verdict = element("strong");
     this.margin = element("p", { class: "fs-margin" });
     this.turning = element("p", { class: "fs-turning" });
+    /** @type {Survey | undefined} */
+    this.survey = undefined; // of the levels of many noises
+    this.histogram = new Histogram();
+    /** @type {number | null} */
+    this.level = null; // at which the answer changes
     this.bars = header.classes.map(makeBar);
     this.stages = header.stages.map(makeStage);
     this.root = this.layOut();
@@ -50,11 +58,14 @@ export class NoisePanel {
         element("tbody", {}, ...this.bars.map(({ row }) => row))),
       this.margin,
       this.turning,
+      this.histogram.root,
       element(
-        "table", { class: "fs-stages" },
-        element("caption", {}, "Features have moved by"),
-        element("thead", {}, element("tr", {}, ...head)),
-        element("tbody", {}, ...this.stages.map(({ row }) => row))));
+        "details", {}, element("summary", {}, "Features have moved"),
+        element(
+          "table", { class: "fs-stages" },
+          element("caption", { class: "fs-hidden" }, `How far the features of ${name} have moved`),
+          element("thead", {}, element("tr", {}, ...head)),
+          element("tbody", {}, ...this.stages.map(({ row }) => row)))));
   }
 
   /**
@@ -104,15 +115,22 @@ export class NoisePanel {
   }
 
   /**
-   * Looks for the first level at which the answer is another, while the page is quiet.
+   * Looks for the first level at which the answer is another, while the page is quiet, and then for
+   * that of many noises.
    *
    * @param {Kind} kind
+   * @param {Direction[]} directions of these noises
    * @param {() => Promise<void>} quiet
    */
-  async search({ most, symbol }, quiet) {
+  async search(kind, directions, quiet) {
     const { scene } = this;
-    if (this.searched === scene) return;
+    const { most, symbol } = kind;
+    if (!scene || this.searched === scene) return;
     this.searched = scene;
+    const { image } = scene.noise;
+    if (!this.survey?.isOf(image, kind)) this.survey = new Survey(image, kind, directions);
+    this.level = null;
+    this.histogram.show(this.survey, this.level);
     this.turning.textContent = "Looking for the level at which the answer changes …";
     const found = await turningPoint(async (level) => {
       await quiet();
@@ -124,6 +142,14 @@ export class NoisePanel {
       ? `The answer stays the same up to ${symbol} = ${most}.`
       : `The answer first changes at ${symbol} = ${short(found.level)}, ` +
         `to ${this.header.classes[found.answer]}.`;
+    const { survey } = this;
+    this.level = found ? found.level : null;
+    this.histogram.show(survey, this.level);
+    await survey.run(this.network, quiet, () => {
+      if (this.survey !== survey) return false;
+      this.histogram.show(survey, this.level);
+      return true;
+    });
   }
 }
 

@@ -4,6 +4,7 @@
 import { distance } from "./features.js";
 import { Network } from "./network.js";
 import { standardNormal } from "./normal.js";
+import { answer } from "./verdict.js";
 
 /**
  * Noisy images: image + level * direction, where the direction is another image, or the standard
@@ -47,6 +48,16 @@ export const TASKS = {
    */
   noise({ image, seed = 0, direction = standardNormal(seed, image.length) }) {
     noise = { image, direction, clean: network.features(image) };
+  },
+
+  /**
+   * The index of the class that an image with any noise seems to be of.
+   *
+   * @param {Noise & { level: number }} _
+   */
+  label({ image, level, seed = 0, direction = standardNormal(seed, image.length) }) {
+    const x = network.features(image.map((z, i) => z + level * direction[i]));
+    return answer(x[x.length - 1].data);
   },
 
   /**
