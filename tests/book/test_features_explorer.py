@@ -128,6 +128,24 @@ def test_a_click_chooses_a_channel(page: Page):
     assert page.get_by_role("slider", name="Channel").input_value() == "10"
 
 
+def test_the_chosen_channel_is_outlined(page: Page):
+    for layer, channel, columns in ((0, 0, 1), (1, 10, 8), (5, 31, 8)):
+        slide(page, "Layer", layer)
+        slide(page, "Channel", channel)
+        for panel in page.locator(".fs-panel").all():
+            sheet, outline = (
+                panel.locator(part).bounding_box() for part in (".fs-sheet", ".fs-outline")
+            )
+            assert sheet is not None
+            assert outline is not None
+            tile = (sheet["width"]) / columns
+            centre = outline["x"] + outline["width"] / 2 - sheet["x"]
+            assert int(centre / tile) == channel % columns
+            assert outline["width"] == pytest.approx(tile, rel=0.06)
+            middle = outline["y"] + outline["height"] / 2 - sheet["y"]
+            assert int(middle / outline["height"]) == channel // columns
+
+
 def test_a_layer_with_fewer_channels_shows_its_last(page: Page):
     slide(page, "Layer", 10)
     slide(page, "Channel", 40)

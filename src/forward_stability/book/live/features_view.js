@@ -24,6 +24,7 @@ export class FeaturesView {
     this.header = header;
     this.sheet = element("canvas", { class: "fs-sheet", role: "img" });
     this.sheet.addEventListener("click", (event) => chosen(this.channelAt(event)));
+    this.outline = element("span", { class: "fs-outline" });
     this.single = element("canvas", { role: "img" });
     this.caption = element("figcaption");
     this.verdict = element("p", { class: "fs-verdict" });
@@ -33,7 +34,7 @@ export class FeaturesView {
       "section", { class: "fs-panel", "data-variant": header.variant, "aria-label": header.name },
       element("p", { class: "fs-name" }, header.name),
       this.verdict,
-      this.sheet,
+      element("div", { class: "fs-sheets" }, this.sheet, this.outline),
       element("figure", { class: "fs-picture" }, this.single, this.caption));
   }
 
@@ -59,6 +60,7 @@ export class FeaturesView {
     const name = `${this.header.name}, x${raised(layer)}`;
     this.verdict.replaceChildren("Answer: ", element("strong", {}, answer));
     this.showAll(x, name);
+    this.frame(x, channel);
     this.showOne(x, channel, name);
     this.root.dataset.shown = `${layer}/${channel}`;
   }
@@ -84,6 +86,24 @@ export class FeaturesView {
       shown.drawImage(tile, (c % columns) * (width + 1), Math.floor(c / columns) * (height + 1));
     }
     this.sheet.setAttribute("aria-label", `${name}: all channels, ${channels} of them`);
+  }
+
+  /**
+   * Outlines a channel on the sheet.
+   *
+   * @param {Features} x
+   * @param {number} channel
+   */
+  frame({ height, width, channels }, channel) {
+    const columns = Math.min(COLUMNS, channels);
+    const [left, top] = [(channel % columns) * (width + 1), Math.floor(channel / columns) * (height + 1)];
+    const share = (/** @type {number} */ part, /** @type {number} */ whole) => `${(100 * part) / whole}%`;
+    Object.assign(this.outline.style, {
+      left: share(left, this.sheet.width),
+      top: share(top, this.sheet.height),
+      width: share(width, this.sheet.width),
+      height: share(height, this.sheet.height),
+    });
   }
 
   /**
