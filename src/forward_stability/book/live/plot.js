@@ -31,8 +31,18 @@ import { shape } from "./svg.js";
  */
 
 /**
+ * What the reader presses: a box with a text, `size` wide and high; `press` gives the entries of the
+ * state that change.
+ *
  * @template S
- * @typedef {{ title?: string, x: Axis, y: Axis, ratio: number, marks: Mark[], handles?: Handle<S>[] }} View
+ * @typedef {{ text: string, at: Point, size: Point, look: string, chosen: boolean,
+ *   press(state: S): Partial<S> }} Button
+ */
+
+/**
+ * @template S
+ * @typedef {{ title?: string, x: Axis, y: Axis, ratio: number, marks: Mark[], handles?: Handle<S>[],
+ *   buttons?: Button<S>[] }} View
  */
 
 /** @typedef {{ left: number, top: number, width: number, height: number }} Box */
@@ -238,6 +248,33 @@ export function grip(handle, view, on, key) {
     attributes,
     shape("circle", { cx, cy, r: 22, class: "room" }),
     shape("circle", { cx, cy, r: 8, class: "grip" }),
+  );
+}
+
+/**
+ * A button as a shape with a role, which the keyboard reaches.
+ *
+ * @template S
+ * @param {Button<S>} button
+ * @param {Scales} on
+ * @param {string} key of the view and the button
+ */
+export function box({ text, at, size, look, chosen }, on, key) {
+  const [x, y] = [tidy(on.x(at[0] - size[0] / 2)), tidy(on.y(at[1] + size[1] / 2))];
+  const [width, height] = [tidy(on.x(size[0]) - on.x(0)), tidy(on.y(0) - on.y(size[1]))];
+  const attributes = {
+    class: `fs-box ${look}`,
+    "data-button": key,
+    role: "button",
+    tabindex: 0,
+    "aria-label": text,
+    "aria-pressed": String(chosen),
+  };
+  return shape(
+    "g",
+    attributes,
+    shape("rect", { x, y, width, height, rx: 4 }),
+    label([on.x(at[0]), on.y(at[1]) + 4.5], text, "middle"),
   );
 }
 

@@ -4,14 +4,15 @@ import { fromAddress, toAddress } from "./address.js";
 import { makeDial } from "./dials.js";
 import { followHandles } from "./dragging.js";
 import { element } from "./element.js";
-import { grip, plot, scales } from "./plot.js";
+import { box, grip, plot, scales } from "./plot.js";
+import { followButtons } from "./pressing.js";
 import { markup, patch, shape } from "./svg.js";
 import { followTheme } from "./theme.js";
 
 /** @import { State } from "./address.js" */
 /** @import { Dial } from "./dials.js" */
 /** @import { Grip } from "./dragging.js" */
-/** @import { Point, View } from "./plot.js" */
+/** @import { Button, Point, View } from "./plot.js" */
 /** @import { Shape } from "./svg.js" */
 
 /**
@@ -88,6 +89,8 @@ function compose(figure, state, width, id) {
   const room = (width - GAP * (columns - 1)) / columns;
   /** @type {Record<string, Grip>} */
   const grips = {};
+  /** @type {Record<string, Button<S>>} */
+  const buttons = {};
   const [shapes, handles] = /** @type {[Shape[], Shape[]]} */ ([[], []]);
   let [left, top, right, bottom] = [0, 0, 0, 0];
   views.forEach((view, i) => {
@@ -100,6 +103,10 @@ function compose(figure, state, width, id) {
       grips[`${i}-${j}`] = { handle, on };
       handles.push(grip(handle, view, on, `${i}-${j}`));
     });
+    (view.buttons ?? []).forEach((button, j) => {
+      buttons[`${i}-${j}`] = button;
+      handles.push(box(button, on, `${i}-${j}`));
+    });
     [right, bottom] = [Math.max(right, left + each), Math.max(bottom, top + height)];
     left += each + GAP;
   });
@@ -110,7 +117,7 @@ function compose(figure, state, width, id) {
     shape("g", { "aria-hidden": "true" }, ...shapes),
     shape("g", {}, ...handles),
   );
-  return { drawing, grips };
+  return { drawing, grips, buttons };
 }
 
 /**
@@ -130,6 +137,8 @@ function start(figure, root, model, name, alt) {
   let waiting = 0;
   /** @type {Record<string, Grip>} */
   let grips = {};
+  /** @type {Record<string, Button<S>>} */
+  let buttons = {};
 
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   const words = element("p", { class: "fs-words", "aria-live": "polite" });
@@ -139,7 +148,7 @@ function start(figure, root, model, name, alt) {
   function draw() {
     waiting = 0;
     const made = compose(figure, state, root.clientWidth || 640, id);
-    grips = made.grips;
+    ({ grips, buttons } = made);
     Object.assign(made.drawing.attributes, { role: "group", "aria-label": alt });
     patch(svg, made.drawing);
     for (const dial of dials) dial.show(state);
@@ -164,6 +173,7 @@ function start(figure, root, model, name, alt) {
   followHandles(svg, (key) => grips[key], ({ handle }, to, settled) =>
     change(handle.move(state, /** @type {Point} */ (to.map(rounded))), settled),
   );
+  followButtons(svg, (key) => change(buttons[key].press(state), true));
   model.on("change:state", () => {
     state = { ...state, ...model.get("state") };
     soon();
