@@ -3,8 +3,9 @@
 Usage: python tools/pdf.py [--output FILE] [book/04_growth ...]
 
 The articles of all pages are put on one page, which Chromium prints. What a reader would have to
-open is open: proofs, solutions, code. A slider is replaced by its first picture, an explorer that
-runs in the browser by a picture of it. References lead to pages of the PDF.
+open is open: proofs, solutions, code. A slider is replaced by its first picture, a live figure by
+its still picture and its sentence, an explorer of networks by a picture of it. References lead to
+pages of the PDF.
 """
 
 import argparse
@@ -21,6 +22,8 @@ from bs4 import BeautifulSoup, Tag
 from playwright.sync_api import Browser, expect
 from pypdf import PdfReader
 
+from forward_stability.book.live import resource
+
 ROOT = SITE.parents[1]
 OUTPUT = ROOT / "_build" / "pdf" / "book.pdf"
 PATIENCE = 900_000  # milliseconds
@@ -34,8 +37,8 @@ body { background: #fff; display: block; }
   display: block; max-width: none; padding: 0; width: auto; }
 article { break-before: page; }
 h1, h2, h3, h4, .admonition-title { break-after: avoid; }
-img, tr, mjx-container[display=true], .explore { break-inside: avoid; }
-img, .bd-content div.cell_output :is(img, .explore img) {
+img, tr, mjx-container[display=true], .explore, .figure, .fs-still { break-inside: avoid; }
+img, .bd-content div.cell_output img, :is(.figure, .picture, .fs-still) svg {
   height: auto; max-height: 150mm; max-width: min(100%, 120mm); object-fit: contain; }
 /* what scrolls is not broken between pages; but MathJax hides parts of long brackets */
 .bd-content :not(mjx-container, mjx-container *) { overflow: visible !important; }
@@ -126,18 +129,35 @@ def open_all(article: Article) -> None:
         control.replace_with(f"{label}: {choice.get_text() if choice else ''}. ")
 
 
+def address(article: Article) -> str:
+    """Where its chapter lives."""
+    config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["repository"]
+    return f"{config['url']}/blob/{config['branch']}/{article.name}.ipynb"
+
+
+def keep_still(article: Article) -> None:
+    """Leave of each live figure its picture, its sentence, and where it moves."""
+    for live in article.soup.select(".live:has(> .fs-still)"):
+        still = live.select_one(".fs-still")
+        assert still is not None
+        place = address(article)
+        text = f'<p>To move it: <a href="{place}">{place}</a></p>'
+        still.append(BeautifulSoup(text, "html.parser"))
+        live.replace_with(still)
+
+
 def add_pictures(browser: Browser, article: Article) -> None:
-    """Put a picture of each explorer that runs in the browser in its place."""
+    """Put a picture of each explorer of networks in its place."""
     explorers: list[Tag] = article.soup.select(".live")
     if not explorers:
         return
     page = browser.new_page(viewport={"width": 900, "height": 900})
     page.set_default_timeout(PATIENCE)
     open_page(page, (SITE / f"{article.name}.html").as_uri())
-    config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["repository"]
-    address = f"{config['url']}/blob/{config['branch']}/{article.name}.ipynb"
+    place = address(article)
+    found = page.locator(".live:not(:has(.fs-stage))")
     for number, explorer in enumerate(explorers):
-        live = page.locator(".live").nth(number)
+        live = found.nth(number)
         live.scroll_into_view_if_needed()
         live.locator("[data-level], [data-shown]").first.wait_for()
         expect(live.get_by_text("Looking for")).to_have_count(0, timeout=PATIENCE)
@@ -145,7 +165,7 @@ def add_pictures(browser: Browser, article: Article) -> None:
         text = (
             f'<img alt="The explorer as it begins." src="data:image/png;base64,{picture}">'
             "<p>This explorer runs in the browser, where the book is read as a site. "
-            f'Its chapter: <a href="{address}">{address}</a></p>'
+            f'Its chapter: <a href="{place}">{place}</a></p>'
         )
         explorer.replace_with(BeautifulSoup(text, "html.parser"))
     page.close()
@@ -158,6 +178,7 @@ def combine(articles: list[Article]) -> str:
     wanted = r'<link[^>]*rel="stylesheet"[^>]*>|<script>window.MathJax.*?</script>'
     head = "\n".join(re.findall(rf"{wanted}|<script[^>]*tex-mml-chtml[^>]*></script>", source))
     head = head.replace('"../', f'"{SITE.as_uri()}/')
+    live = resource("explorer.css")  # a page brings it with its figures
     contents = "".join(
         (f"<p>{html.escape(a.part)}</p>" if a.part else "")
         + f'<a href="#{a.name}"><span>{html.escape(a.title)}</span>'
@@ -167,7 +188,7 @@ def combine(articles: list[Article]) -> str:
     body = "\n".join(str(a.soup) for a in articles)
     return f"""<!DOCTYPE html>
 <html lang="en" data-theme="light" data-mode="light"><head><meta charset="utf-8">
-<title>{html.escape(config["title"])}</title>{head}<style>{STYLE}</style></head>
+<title>{html.escape(config["title"])}</title>{head}<style>{live}{STYLE}</style></head>
 <body><div class="bd-content"><div class="bd-article-container">
 <p class="cover">{html.escape(config["title"])}</p>
 <p class="author">{html.escape(config["author"])}</p>
@@ -216,6 +237,7 @@ def make(browser: Browser, chosen: list[tuple[str, str | None]], output: Path) -
     articles = [read(name, part) for name, part in chosen]
     for article in articles:
         open_all(article)
+        keep_still(article)
         add_pictures(browser, article)
     output.parent.mkdir(parents=True, exist_ok=True)
     document = output.with_suffix(".html")

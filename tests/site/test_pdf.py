@@ -60,6 +60,20 @@ def test_only_what_paper_can_show(texts: list[str]):
         assert absent not in text
 
 
+def test_a_live_figure_stands_as_its_picture_with_its_sentence():
+    name = "book/06_resnet_s"
+    article = pdf.read(name, None)
+    sentences = [p.get_text() for p in article.soup.select(".fs-still p")]
+    assert sentences
+    pdf.keep_still(article)
+    text = article.soup.get_text()
+    assert all(sentence in text for sentence in sentences)
+    assert f"To move it: {pdf.address(article)}" in text
+    assert article.soup.select(".fs-still svg path")
+    assert not article.soup.select(".live")
+    assert "until scripts run" not in text
+
+
 def test_references_lead_to_pages_of_the_pdf(printed: PdfReader):
     places = printed.named_destinations
     assert f"/{CHAPTER}" in places or CHAPTER in places

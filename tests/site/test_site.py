@@ -20,8 +20,26 @@ PAGES = sorted(
     if "_static" not in path.relative_to(SITE).parts and path != SITE / "index.html"
 )
 
-WEIGHT = 1_500_000
-"""The most bytes that a page loads, compressed; twice that where networks run on it."""
+WEIGHT, LIGHT, HEAVY = 1_500_000, 350_000, 3_000_000
+"""The most bytes that a page loads, compressed: any; one whose figures live; one with networks.
+
+MathJax is the same for all pages and does not count for the second.
+"""
+
+LIVE = re.compile(r"book/(0[0-6]|09|10|11)_")
+"""The chapters whose figures live."""
+
+# A point of each figure that stands on a page, and its text on a phone, as their CSS has them.
+GROUNDS = """() => [...document.querySelectorAll(".figure, .picture, .picture > *, .figure > *")]
+    .map(e => getComputedStyle(e).backgroundColor)
+    .concat([...document.querySelectorAll(":is(.figure, .picture) svg > g > g:first-child > path")]
+        .map(e => getComputedStyle(e).fill))"""
+SIZES = """() => [...document.querySelectorAll(":is(.figure, .picture) svg text")]
+    .filter(e => e.getClientRects().length).map((e) => {
+        const parts = e.children.length ? [...e.children] : [e];
+        const points = Math.max(...parts.map((p) => parseFloat(getComputedStyle(p).fontSize)));
+        return points * Math.hypot(e.getScreenCTM().a, e.getScreenCTM().b);
+    })"""
 
 # What axe-core finds and this book does not make: a rule, and the elements that may break it.
 ACCEPTED = [
@@ -119,7 +137,9 @@ def test_no_output_of_a_failed_cell(visit: Visit):
 
 def test_images_have_alternative_text(visit: Visit):
     silent = visit.page.eval_on_selector_all(
-        "img", "images => images.filter(i => !i.alt.trim()).map(i => i.src.slice(0, 100))"
+        "img, [role=img]",
+        "images => images.filter(i => !(i.alt ?? i.ariaLabel ?? '').trim())"
+        ".map(i => i.outerHTML.slice(0, 100))",
     )
     assert silent == []
 
@@ -130,13 +150,34 @@ def test_nothing_is_wider_than_a_phone(visit: Visit, phone: int):
     page.set_viewport_size({"width": phone, "height": 740})
     width = page.evaluate("document.scrollingElement.scrollWidth")
     wide = page.eval_on_selector_all(
-        "figure.explore, .fs-live, img.figure, figure.explore .explore-control",
+        "figure.explore, .fs-live, div.figure, figure.explore .explore-control",
         "(all, most) => all.filter(e => e.offsetParent && e.getBoundingClientRect().right > most)"
         ".map(e => e.outerHTML.slice(0, 100))",
         phone,
     )
     page.set_viewport_size({"width": 1280, "height": 900})
     assert (width, wide) == (phone, [])
+
+
+def test_figures_are_vector_drawings_and_their_text_is_legible_on_a_phone(visit: Visit):
+    """At 360 pixels no text is smaller than 11 pixels; no figure is a picture of dots."""
+    page = visit.page
+    show_everything(page)
+    page.set_viewport_size({"width": 360, "height": 740})
+    sizes = page.evaluate(SIZES)
+    page.set_viewport_size({"width": 1280, "height": 900})
+    assert all(size > 10.8 for size in sizes), min(sizes)
+    dots = page.locator("div.cell_output :is(img, .figure img, .picture img)")
+    assert dots.count() == 0
+    empty = page.locator(":is(.figure, .picture):not(:has(> svg text, > svg image))")
+    assert empty.count() == 0
+
+
+def test_no_figure_has_a_white_ground_in_the_dark(visit: Visit):
+    visit.page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    grounds = visit.page.evaluate(GROUNDS)
+    visit.page.evaluate("document.documentElement.dataset.theme = 'light'")
+    assert set(grounds) <= {"rgba(0, 0, 0, 0)", "none"}
 
 
 def test_the_dark_mode_is_printed_in_the_colours_of_the_light_one(browser: Browser, site: str):
@@ -172,10 +213,10 @@ def show_everything(page: Page) -> None:
 def check_control(control: Locator, figure: Locator) -> None:
     """Move a control in all ways; the picture, the value and its text must follow."""
     page = control.page
-    picture = figure.locator("img")
+    picture = figure.locator(".picture")
 
-    def source() -> str | None:
-        return picture.get_attribute("src")
+    def source() -> str:
+        return picture.inner_html()
 
     def position() -> int:
         return int(control.input_value())
@@ -228,11 +269,12 @@ def test_every_control_moves_its_picture(visit: Visit):
 
 
 def test_pictures_fit_the_budget(visit: Visit):
-    sizes = visit.page.eval_on_selector_all(
-        "figure.explore script[type='application/json']",
-        "all => all.map(s => JSON.parse(s.textContent).reduce((n, f) => n + f.src.length, 0))",
+    frames = visit.page.eval_on_selector_all(
+        "figure.explore script[type='application/json']", "all => all.map(s => s.textContent)"
     )
-    assert all(size <= BUDGET + 1000 for size in sizes), sizes  # and the prefix of each address
+    alone = visit.page.eval_on_selector_all("div.figure", "all => all.map(s => s.outerHTML)")
+    sizes = [len(gzip.compress(text.encode())) for text in frames + alone]
+    assert all(size <= BUDGET for size in sizes), sizes
 
 
 def test_every_icon_is_drawn(visit: Visit):
@@ -268,9 +310,12 @@ def weight(response: Response) -> int:
 def test_a_page_is_light(visit: Visit):
     """Near the end, so that what is loaded late, such as fonts, is counted."""
     sizes = {response.url: weight(response) for response in visit.responses}
-    live = visit.page.locator(".fs-live").count()
     assert visit.page.url in sizes
-    assert sum(sizes.values()) <= (2 * WEIGHT if live else WEIGHT), sizes
+    networks = visit.page.locator(".fs-live:not(.fs-stage)").count()
+    assert sum(sizes.values()) <= (HEAVY if networks else WEIGHT), sizes
+    if LIVE.match(visit.name):
+        own = {url: size for url, size in sizes.items() if "/vendor/mathjax/" not in url}
+        assert sum(own.values()) <= LIGHT, own
 
 
 def test_the_browser_did_not_complain(visit: Visit):

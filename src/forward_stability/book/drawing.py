@@ -7,6 +7,7 @@ the colour in which the page writes, and every other colour has a twin for the d
 import colorsys
 import io
 import re
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import matplotlib as mpl
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 
 HEX = re.compile(r"#[0-9a-f]{6}\b")
 NUMBER = re.compile(r"-?\d+\.\d+")
+LINES = re.compile(r"M[^MLCQz]+(?:L[^MLCQz]+)+")
 REFERENCE = re.compile(r"(?<=url\(#)[^)]+|(?<=^#).+")
 
 
@@ -29,6 +31,14 @@ def _both(colour: re.Match[str]) -> str:
     if colour[0] == "#000000":
         return "currentColor"
     return f"light-dark({colour[0]},{dark_twin(colour[0])})"
+
+
+def _relative(line: re.Match[str]) -> str:
+    """A broken line by its steps, whose digits are fewer; they add up to the rounded places."""
+    places = [[round(10 * float(z)) for z in place.split()] for place in line[0][1:].split("L")]
+    steps = [(x - u, y - v) for (u, v), (x, y) in pairwise(places)]
+    ends = [" ".join(f"{z / 10:g}" for z in place) for place in [places[0], *steps]]
+    return f"M{ends[0]}l{' '.join(ends[1:])}"
 
 
 def _short(number: re.Match[str]) -> str:
@@ -80,6 +90,6 @@ def _tidy(name: str, value: str, used: dict[str, str]) -> str:
         value = re.sub(r"font-family:[^;]*(; )?", "", value)
         value = HEX.sub(_both, value).replace(": ", ":").replace("; ", ";")
     if name == "d":
-        value = re.sub(r" *([MLCQz]) *", r"\1", value)
+        value = LINES.sub(_relative, re.sub(r" *([MLCQz]) *", r"\1", value))
     value = REFERENCE.sub(lambda found: used[found[0]], value)
     return NUMBER.sub(_short, value).strip()
