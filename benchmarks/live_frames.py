@@ -117,7 +117,9 @@ def main() -> int:
                 print("{figure:10} {moved:45} {p50:7} {p95:7}".format(**rows[-1]), flush=True)
             page.close()
     if options.out:
-        write_json(options.out, {"command": command(), "environment": environment(), "rows": rows})
+        write_json(
+            options.out, {"command": command(), "environment": environment("cpu"), "rows": rows}
+        )
     return 0
 
 
