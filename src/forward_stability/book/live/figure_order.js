@@ -10,7 +10,7 @@ import { force, path } from "./steps.js";
 /** @import { Point, View } from "./plot.js" */
 /** @import { Words } from "./stage.js" */
 
-const [TIME, STEPS] = [2, 100];
+const [TIME, STEPS] = [2, 250];
 const DEPTHS = Array.from({ length: 19 }, (_, k) => Math.round(2 ** (1 + k / 2)));
 
 const start = {
