@@ -90,14 +90,14 @@ def test_mouse_finger_and_keys_move_every_handle(page: Page):
                 handle.focus()
                 for _ in range(3):
                     page.keyboard.press("ArrowRight" if right else "ArrowLeft")
-                    page.keyboard.press("ArrowDown")
+                    page.keyboard.press("ArrowUp")
             elif way == "mouse":
                 page.mouse.move(x, y)
                 page.mouse.down()
                 page.mouse.move(x + (25 if right else -25), y - 20, steps=3)
                 page.mouse.up()
             else:
-                drag_by_finger(page, (x, y), (x + (20 if right else -20), y - 15))
+                drag_by_finger(page, (x, y), (x + (20 if right else -20), y + 15))
             after = seen(page)
             assert after[0] != before[0], (way, handle.get_attribute("aria-label"))
             assert page.url != address, way
@@ -138,6 +138,9 @@ def test_every_dial_moves_the_figure(page: Page):
 
 def test_the_address_restores_the_state(page: Page, browser: Browser, place: tuple[str, Path]):
     name, path = place
+    page.locator("[data-handle], input[type=range]").first.focus()
+    page.keyboard.press("ArrowLeft")
+    seen(page)
     address = page.url.partition("#")[2]
     assert address.startswith(f"{name}?")
     other = visit(browser, path, f"#{address}")

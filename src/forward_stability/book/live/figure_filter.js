@@ -10,7 +10,7 @@ import { stage } from "./stage.js";
 const [SIDE, MOST] = [8, 2];
 const PIXELS = Array.from({ length: SIDE }, (_, i) => i);
 
-const start = { K: [-1, 0, 1, -2, 0, 2, -1, 0, 1], wave: [1, 2], stride: "stride 1" };
+const start = { K: [-0.5, 0, 0.5, -1, 0, 1, -0.5, 0, 0.5], wave: [1, 2], stride: "stride 1" };
 
 /**
  * The symbol of the filter at a frequency, real and imaginary part.
