@@ -51,8 +51,11 @@ export function followHandles(drawing, find, move) {
     if (!key || !way) return;
     const { handle, on } = find(key);
     const pixels = event.shiftKey ? 20 : 4;
-    const [x, y] = [on.x(handle.at[0]) + way[0] * pixels, on.y(handle.at[1]) - way[1] * pixels];
-    move({ handle, on }, [on.x.inverse(x), on.y.inverse(y)], true);
+    const [x, y] = handle.at;
+    const to = handle.step
+      ? [x + way[0] * handle.step, y + way[1] * handle.step]
+      : [on.x.inverse(on.x(x) + way[0] * pixels), on.y.inverse(on.y(y) - way[1] * pixels)];
+    move({ handle, on }, /** @type {Point} */ (to), true);
     event.preventDefault();
   });
 }

@@ -105,6 +105,7 @@ function views(state) {
       handles: [
         {
           label: "the frequency of the wave, slow ones in the middle",
+          step: 1,
           at: place([k, l]),
           look: "accent",
           move: (_, [column, row]) => ({ wave: [row, column].map((z) => Math.min(Math.max(Math.floor(z) - SIDE / 2, -SIDE / 2), SIDE / 2 - 1)) }),

@@ -23,10 +23,11 @@ import { shape } from "./svg.js";
 
 /**
  * What the reader drags: a point with a name; `move` gives the entries of the state that change.
- * Where it can only move along an axis, `value` is read out if that is not its place.
+ * Where it can only move along an axis, `value` is read out if that is not its place;
+ * `step` is that of the arrow keys, in units of the axes, if it is not a few pixels.
  *
  * @template S
- * @typedef {{ label: string, at: Point, look: string, along?: "x" | "y", value?: number,
+ * @typedef {{ label: string, at: Point, look: string, along?: "x" | "y", value?: number, step?: number,
  *   move(state: S, to: Point): Partial<S> }} Handle
  */
 
