@@ -32,7 +32,7 @@ class FeaturesExplorer {
     this.channel = slider(0, (channel) => this.turn({ channel }));
     this.layerText = element("span", { "aria-hidden": "true" });
     this.channelText = element("span", { "aria-hidden": "true" });
-    this.canvas = element("canvas", { role: "img" });
+    this.canvas = element("canvas", { role: "img", "aria-label": images[0].name });
     this.views = networks.map((network, i) =>
       new FeaturesView(network, headers[i], (channel) => this.turn({ channel })));
     this.announcer = new Announcer(() => this.text());

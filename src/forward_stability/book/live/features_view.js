@@ -22,10 +22,10 @@ export class FeaturesView {
   constructor(network, header, chosen) {
     this.network = network;
     this.header = header;
-    this.sheet = element("canvas", { class: "fs-sheet", role: "img" });
+    this.sheet = element("canvas", { class: "fs-sheet", role: "img", "aria-label": header.name });
     this.sheet.addEventListener("click", (event) => chosen(this.channelAt(event)));
     this.outline = element("span", { class: "fs-outline" });
-    this.single = element("canvas", { role: "img" });
+    this.single = element("canvas", { role: "img", "aria-label": header.name });
     this.caption = element("figcaption");
     this.verdict = element("p", { class: "fs-verdict" });
     this.channels = 0; // of the features that are shown

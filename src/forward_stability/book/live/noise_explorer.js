@@ -29,7 +29,7 @@ class NoiseExplorer {
     this.inView = false;
     /** @type {((_: undefined) => void)[]} */
     this.sleepers = []; // what waits until it is
-    this.canvas = element("canvas", { role: "img" });
+    this.canvas = element("canvas", { role: "img", "aria-label": images[0].name });
     this.caption = element("figcaption");
     this.announcer = new Announcer(() => this.text());
     this.panels = networks.map((network, i) => new NoisePanel(network, headers[i]));
