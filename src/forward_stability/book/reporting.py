@@ -2,12 +2,18 @@
 
 A floating-point number differs in its last digits between processors, so a notebook that prints it
 raw cannot be compared with its stored output. :func:`report` asserts that the number computed now
-is within a tolerance of the one the text quotes, and prints the quoted one.
+is within a tolerance of the one the text quotes, and prints the quoted one, with the digits that
+the tolerance leaves.
 """
+
+import math
+
+MOST = 6
+"""The most decimals that are written out; a tolerance below them is written beside the number."""
 
 
 def report(name: str, value: float, expected: float, tol: float, unit: str = "") -> None:
-    """Assert abs(value − expected) ≤ tol, then print the expected value and the tolerance.
+    """Assert abs(value − expected) ≤ tol, then print the expected value with its digits.
 
     Args:
         name: what the number is.
@@ -23,5 +29,15 @@ def report(name: str, value: float, expected: float, tol: float, unit: str = "")
     unit = f" {unit}" if unit else ""
     if not abs(value - expected) <= tol:
         raise AssertionError(f"{name}: computed {value!r}, expected {expected} ± {tol}{unit}")
-    agreement = "exactly" if tol == 0 else f"within ± {tol:g}"
-    print(f"{name}: {expected}{unit} (recomputed, {agreement})")
+    print(f"{name}: {digits(expected, tol)}{unit}")
+
+
+def digits(number: float, tol: float) -> str:
+    """The number with the decimals of which the last is known to about two units.
+
+    With more than :data:`MOST` of them it is written as 1 ± 1e-12; without a tolerance as it is.
+    """
+    if tol == 0:
+        return str(number)
+    decimals = max(0, math.ceil(-math.log10(2.04 * tol)))
+    return f"{number:.{decimals}f}" if decimals <= MOST else f"{number:g} ± {tol:g}"
