@@ -8,6 +8,7 @@ to 11.
 
 import html
 import json
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
@@ -25,8 +26,13 @@ WIDTH = 640
 
 @cache
 def engine(module: str) -> MiniRacer:
-    """A JavaScript engine in which what the composed module exports stands as ``exported``."""
-    script = MiniRacer()
+    """A JavaScript engine in which what the composed module exports stands as ``exported``.
+
+    It is made in a thread without an event loop, and so gets one of its own: it would take the one
+    that runs here (a kernel's, a browser's), and end with it.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        script = thread.submit(MiniRacer).result()
     script.eval(module.replace("export default", "globalThis.exported ="))
     return script
 
