@@ -45,6 +45,11 @@ class TestChapter:
     def test_the_import_cell_is_short(self, path):
         assert len(code_cells(path)[1].source.splitlines()) <= 10
 
+    def test_a_cell_that_makes_a_figure_shows_it(self, path):
+        for cell in code_cells(path):
+            if re.search(r"^(live|explore|question)\(", cell.source, re.MULTILINE):
+                assert any("data" in output for output in cell.outputs), cell.id
+
     def test_no_cell_failed_or_warned(self, path):
         for cell in code_cells(path):
             for output in cell.outputs:
