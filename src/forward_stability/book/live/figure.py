@@ -14,7 +14,7 @@ from typing import Any
 
 import anywidget
 import traitlets
-from py_mini_racer import MiniRacer
+from py_mini_racer import MiniRacer, init_mini_racer
 
 from forward_stability.book.figures import on_page
 from forward_stability.book.live import Page, resource
@@ -29,8 +29,10 @@ def engine(module: str) -> MiniRacer:
     """A JavaScript engine in which what the composed module exports stands as ``exported``.
 
     It is made in a thread without an event loop, and so gets one of its own: it would take the one
-    that runs here (a kernel's, a browser's), and end with it.
+    that runs here (a kernel's, a browser's), and end with it. V8 starts before that thread, which
+    inherits the right to V8's memory; no other thread would get it (memory protection keys).
     """
+    init_mini_racer(ignore_duplicate_init=True)
     with ThreadPoolExecutor(1) as thread:
         script = thread.submit(MiniRacer).result()
     script.eval(module.replace("export default", "globalThis.exported ="))
