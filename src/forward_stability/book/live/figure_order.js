@@ -11,7 +11,8 @@ import { force, path } from "./steps.js";
 /** @import { Words } from "./stage.js" */
 
 const [TIME, STEPS] = [2, 250];
-const DEPTHS = Array.from({ length: 19 }, (_, k) => Math.round(2 ** (1 + k / 2)));
+// Even, so that the weights change between two layers and not within one.
+const DEPTHS = Array.from({ length: 17 }, (_, k) => 2 * Math.round(2 ** (1 + k / 2)));
 
 const start = {
   x: [1, 0.6],
