@@ -2,10 +2,11 @@
 
 Usage: python tools/pdf.py [--output FILE] [book/04_growth ...]
 
-The articles of all pages are put on one page, which Chromium prints. What a reader would have to
-open is open: proofs, solutions, code. A slider is replaced by its first picture, a live figure by
-its still picture and its sentence, an explorer of networks by a picture of it. References lead to
-pages of the PDF.
+The articles of all pages are put on one page, which Chromium prints. Proofs and solutions, which a
+reader would have to open, are open; code that is folded on the page stays away, and the end of a
+chapter says where it is. A slider is replaced by its first picture, a live figure by its still
+picture and its sentence, an explorer of networks by a picture of it. References lead to pages of
+the PDF.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from address import UNPUBLISHED
 from browser import SITE, find_chromium, launch, open_page
 from bs4 import BeautifulSoup, Tag
 from playwright.sync_api import Browser, expect
@@ -39,15 +41,17 @@ article { break-before: page; }
 h1, h2, h3, h4, .admonition-title { break-after: avoid; }
 img, tr, mjx-container[display=true], .explore, .figure, .fs-still { break-inside: avoid; }
 img, .bd-content div.cell_output img, :is(.figure, .picture, .fs-still) svg {
-  height: auto; max-height: 150mm; max-width: min(100%, 120mm); object-fit: contain; }
+  height: auto; max-height: 120mm; max-width: 100%; object-fit: contain; }
+.fs-still svg { width: 100%; }
 /* what scrolls is not broken between pages; but MathJax hides parts of long brackets */
 .bd-content :not(mjx-container, mjx-container *) { overflow: visible !important; }
 .bd-content :is(div.highlight, div[class*=highlight-]) { break-inside: auto; display: block; }
 .bd-content pre {
   break-inside: auto; font-size: 0.8rem; overflow-wrap: anywhere; white-space: pre-wrap; }
 a.headerlink { display: none; }
-.cover { font-size: 2.6rem; margin: 60mm 0 1rem; text-align: center; }
-.author { text-align: center; }
+.cover { margin: 60mm auto 0; max-width: 130mm; text-align: center; }
+.cover h1 { font-size: 2.6rem; }
+.cover .cite { font-size: 0.9rem; margin-top: 60mm; text-align: left; }
 .contents { break-before: page; }
 .contents p { break-after: avoid; font-weight: 600; margin: 1rem 0 0; }
 .contents a { color: inherit; display: flex; justify-content: space-between; }
@@ -59,7 +63,7 @@ SHRINK = """() => {
     if (ratio < 1) box.style.fontSize = `${parseFloat(box.style.fontSize) * ratio}%`;
   }
 }"""
-"""Makes formulas that are wider than the page smaller."""
+"""Makes formulas that stay wider than the page when they are broken into lines smaller."""
 
 FOOTER = (
     '<div style="font-size: 9px; text-align: center; width: 100%">'
@@ -114,13 +118,13 @@ def anchor(name: str, identifier: str = "") -> str:
 
 
 def open_all(article: Article) -> None:
-    """Show what is folded, and take away what only a browser can use."""
+    """Show what is folded but for code, and take away what only a browser can use."""
     soup = article.soup
-    for useless in soup.select("details.hide > summary, form.question :is(input, button, output)"):
+    for useless in soup.select("form.question :is(input, button, output)"):
         useless.decompose()
     for details in soup.select("details"):
         if "hide" in details.get_attribute_list("class"):
-            details.unwrap()
+            leave_prompt(details)
         else:
             details["open"] = ""
     for control in soup.select(".explore-control"):
@@ -129,10 +133,24 @@ def open_all(article: Article) -> None:
         control.replace_with(f"{label}: {choice.get_text() if choice else ''}. ")
 
 
-def address(article: Article) -> str:
-    """Where its chapter lives."""
+def leave_prompt(details: Tag) -> None:
+    """Put what a folded cell says of itself in its place, if that is more than that it is code."""
+    prompt = details.select_one("summary .collapsed")
+    assert prompt is not None
+    if prompt.get_text() == "Code":
+        details.decompose()
+    else:
+        prompt.name, prompt.attrs = "p", {}
+        details.replace_with(prompt)
+
+
+def place(article: Article) -> str:
+    """Where its chapter lives, as HTML: a link as soon as the project has an address."""
     config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["repository"]
-    return f"{config['url']}/blob/{config['branch']}/{article.name}.ipynb"
+    file = f"{article.name}.ipynb"
+    if config["url"] == UNPUBLISHED:
+        return f"<code>{file}</code>"
+    return f'<a href="{config["url"]}/blob/{config["branch"]}/{file}">{file}</a>'
 
 
 def keep_still(article: Article) -> None:
@@ -140,10 +158,15 @@ def keep_still(article: Article) -> None:
     for live in article.soup.select(".live:has(> .fs-still)"):
         still = live.select_one(".fs-still")
         assert still is not None
-        place = address(article)
-        text = f'<p>To move it: <a href="{place}">{place}</a></p>'
-        still.append(BeautifulSoup(text, "html.parser"))
+        still.append(BeautifulSoup(f"<p>To move it: {place(article)}</p>", "html.parser"))
         live.replace_with(still)
+
+
+def add_place(article: Article) -> None:
+    """Say at the end of a chapter where its code is."""
+    if (ROOT / f"{article.name}.ipynb").is_file() and article.soup.article is not None:
+        text = f"<p>All code of this chapter: {place(article)}</p>"
+        article.soup.article.append(BeautifulSoup(text, "html.parser"))
 
 
 def add_pictures(browser: Browser, article: Article) -> None:
@@ -154,7 +177,6 @@ def add_pictures(browser: Browser, article: Article) -> None:
     page = browser.new_page(viewport={"width": 900, "height": 900})
     page.set_default_timeout(PATIENCE)
     open_page(page, (SITE / f"{article.name}.html").as_uri())
-    place = address(article)
     found = page.locator(".live:not(:has(.fs-stage))")
     for number, explorer in enumerate(explorers):
         live = found.nth(number)
@@ -165,10 +187,26 @@ def add_pictures(browser: Browser, article: Article) -> None:
         text = (
             f'<img alt="The explorer as it begins." src="data:image/png;base64,{picture}">'
             "<p>This explorer runs in the browser, where the book is read as a site. "
-            f'Its chapter: <a href="{place}">{place}</a></p>'
+            f"Its chapter: {place(article)}</p>"
         )
         explorer.replace_with(BeautifulSoup(text, "html.parser"))
     page.close()
+
+
+def cover() -> str:
+    """Title, version, date, licence and how to cite, as CITATION.cff has them."""
+    known = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    title, subtitle = (html.escape(part) for part in known["title"].split(": "))
+    authors = html.escape(", ".join(author["name"] for author in known["authors"]))
+    released = known["date-released"]
+    (paper,) = known["references"]
+    names = " and ".join(f"{a['given-names']} {a['family-names']}" for a in paper["authors"])
+    return f"""<div class="cover"><h1>{title}</h1><p>{subtitle}</p><p>{authors}</p>
+<p>Version {known["version"]}, {released}. Licence: {known["license"]}.</p>
+<p class="cite">To cite it: {authors}, <em>{title}: {subtitle}</em>, version {known["version"]},
+{released.year}; and the paper that it is about: {names}, “{paper["title"]}”,
+<em>{paper["journal"]}</em> {paper["volume"]}, {paper["start"]}–{paper["end"]}, {paper["year"]},
+<a href="https://doi.org/{paper["doi"]}">doi:{paper["doi"]}</a>.</p></div>"""
 
 
 def combine(articles: list[Article]) -> str:
@@ -176,7 +214,7 @@ def combine(articles: list[Article]) -> str:
     config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
     source = (SITE / f"{articles[0].name}.html").read_text("utf-8")
     wanted = r'<link[^>]*rel="stylesheet"[^>]*>|<script>window.MathJax.*?</script>'
-    head = "\n".join(re.findall(rf"{wanted}|<script[^>]*tex-mml-chtml[^>]*></script>", source))
+    head = "\n".join(re.findall(rf"{wanted}|<script[^>]*vendor/mathjax[^>]*></script>", source))
     head = head.replace('"../', f'"{SITE.as_uri()}/')
     live = resource("explorer.css")  # a page brings it with its figures
     contents = "".join(
@@ -190,8 +228,7 @@ def combine(articles: list[Article]) -> str:
 <html lang="en" data-theme="light" data-mode="light"><head><meta charset="utf-8">
 <title>{html.escape(config["title"])}</title>{head}<style>{live}{STYLE}</style></head>
 <body><div class="bd-content"><div class="bd-article-container">
-<p class="cover">{html.escape(config["title"])}</p>
-<p class="author">{html.escape(config["author"])}</p>
+{cover()}
 <nav class="contents"><h1>Contents</h1>{contents}</nav>
 {body}
 </div></div></body></html>"""
@@ -239,6 +276,7 @@ def make(browser: Browser, chosen: list[tuple[str, str | None]], output: Path) -
         open_all(article)
         keep_still(article)
         add_pictures(browser, article)
+        add_place(article)
     output.parent.mkdir(parents=True, exist_ok=True)
     document = output.with_suffix(".html")
     document.write_text(combine(articles), "utf-8")

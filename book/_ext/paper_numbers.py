@@ -10,7 +10,8 @@ exercises, which cannot be mistaken for the paper's then: Proposition 4.1, Exerc
 
 A paragraph that begins with ``**Fig. 1 of the paper`` or ``**Table 2 of the paper`` is the place of
 that figure or table: ``{ref}`fig-1` `` and ``{ref}`table-2` `` lead there, and ``{ref}`eq-8` `` to
-the paper's Eq. 8.
+the paper's Eq. 8. One that begins with ``**Figure.**`` is the caption of a figure of the book above
+it, and is numbered by chapter: Figure 4.1.
 """
 
 import itertools
@@ -110,6 +111,18 @@ def find_captions(app: Sphinx, document: nodes.document) -> None:
             add_target(app.env, name, name, f"{found[1]} {found[2]}")
 
 
+def number_captions(app: Sphinx, document: nodes.document) -> None:
+    """Number the captions of the book's own figures, in the order of the page."""
+    chapter = chapter_of(app.env.docname)
+    prefix = "" if chapter is None else f"{chapter}."
+    own = itertools.count(1)
+    for node in document.findall(nodes.paragraph):
+        strong = node.next_node(nodes.strong)
+        if strong is not None and strong.astext() == "Figure." and strong is node[0]:
+            node["classes"].append("figure-caption")
+            strong.replace_self(nodes.strong("", f"Figure {prefix}{next(own)}."))
+
+
 class PaperDomain(ProofDomain):
     def resolve_xref(self, env, fromdocname, builder, typ, target, node, contnode):
         reference = getattr(env, "proof_list", {}).get(target, {}).get("reference")
@@ -125,6 +138,7 @@ def setup(app: Sphinx) -> dict:
     app.connect("doctree-read", head_by_title)
     app.connect("doctree-read", number_equations)
     app.connect("doctree-read", find_captions)
+    app.connect("doctree-read", number_captions)
     # Sphinx numbers in env-get-updated, and collects the pages to write from the same event.
     app.connect("env-get-updated", number_by_chapter, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,8 +1,9 @@
 """A Sphinx extension: what references refer to, for ``hover.js`` to show.
 
 ``_static/previews.js`` holds the HTML of every labelled equation, theorem (definition, ...), term
-of the glossary and entry of the bibliography, by its address. A page loads it when a reference is
-pointed at for the first time: a script, because a page opened from the disk may load no data.
+of the glossary and entry of the bibliography, by its address, and of a chapter its title and what
+it promises. A page loads it when a reference is pointed at for the first time: a script, because a
+page opened from the disk may load no data.
 """
 
 import json
@@ -15,17 +16,20 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 
+from mentions import MENTION
+
 SHOWN = "div.math[id], div.proof[id], dl.glossary dt[id], div.citation[id]"
 """A CSS selector of what is shown."""
 
 
 def previews(page: str) -> Iterator[tuple[str, str]]:
-    """The identifier and the HTML of everything on a page that is shown, without links."""
+    """What on a page is shown, as HTML without links, by what follows the page in its address."""
     article = page[page.index("<article") : page.index("</article>")]
     # scripts and pictures are most of a page, and no part of a preview
     article = re.sub(r'(?s)<script.*?</script>|"data:[^"]*"', "", article)
     soup = BeautifulSoup(article, "html.parser")
-    found = [(str(tag["id"]), tag) for tag in soup.select(SHOWN)]
+    found = [(f"#{tag['id']}", tag) for tag in soup.select(SHOWN)]
+    promise = soup.select_one("section > h1 + .admonition")
     for link in soup.select("a"):
         if "headerlink" in (link.get("class") or []):
             link.decompose()
@@ -33,6 +37,9 @@ def previews(page: str) -> Iterator[tuple[str, str]]:
             link.unwrap()
     for tag in soup.select("[id], [role]"):  # on a page with its own identifiers
         del tag["id"], tag["role"]
+    if promise is not None:
+        title = promise.find_previous_sibling("h1")
+        yield "", f"<p><strong>{title.get_text()}</strong></p>{promise}"
     for identifier, tag in found:
         if tag.name == "dt":
             yield identifier, f"<dl>{tag}{tag.find_next_sibling('dd')}</dl>"
@@ -48,14 +55,15 @@ def write_previews(app: Sphinx, exception: Exception | None) -> None:
     for name in sorted(app.env.found_docs):
         address = app.builder.get_target_uri(name)
         page = (Path(app.outdir) / address).read_text("utf-8")
-        found |= {f"{address}#{identifier}": html for identifier, html in previews(page)}
+        found |= {f"{address}{place}": html for place, html in previews(page)}
     script = f"window.previews = {json.dumps(found, ensure_ascii=False)};\n"
     (Path(app.outdir) / "_static" / "previews.js").write_text(script, "utf-8")
 
 
 def typeset_previews(app: Sphinx, document: nodes.document) -> None:
     """Have MathJax on a page that has references, even if it has no formula of its own."""
-    if next(document.findall(addnodes.pending_xref), None) is not None:
+    refers = next(document.findall(addnodes.pending_xref), None) is not None
+    if refers or MENTION.search(document.astext()):
         app.env.domaindata["math"]["has_equations"][app.env.docname] = True
 
 

@@ -18,9 +18,15 @@ from sphinx.config import Config
 
 # files of an npm package -> folder below _static/vendor
 ASSETS = {
-    "mathjax/es5/tex-mml-chtml.js": "mathjax",
-    "mathjax/es5/input/tex/extensions/*.js": "mathjax/input/tex/extensions",
-    "mathjax/es5/output/chtml/fonts/woff-v2/*.woff": "mathjax/output/chtml/fonts/woff-v2",
+    "mathjax/startup.js": "mathjax",
+    "mathjax/core.js": "mathjax",
+    "mathjax/input/tex.js": "mathjax/input",
+    "mathjax/input/tex/extensions/*.js": "mathjax/input/tex/extensions",
+    "mathjax/output/chtml.js": "mathjax/output",
+    "mathjax/a11y/assistive-mml.js": "mathjax/a11y",
+    "@mathjax/mathjax-newcm-font/chtml.js": "mathjax/mathjax-newcm-font",
+    "@mathjax/mathjax-newcm-font/chtml/dynamic/*.js": "mathjax/mathjax-newcm-font/chtml/dynamic",
+    "@mathjax/mathjax-newcm-font/chtml/woff2/*.woff2": "mathjax/mathjax-newcm-font/chtml/woff2",
 }
 
 
@@ -56,7 +62,7 @@ def copy_assets(source: Path, destination: Path) -> None:
         if not files:
             raise SystemExit(f"no file matches node_modules/{pattern}: run npm ci")
         target = destination / "vendor" / folder
-        target.mkdir(parents=True)
+        target.mkdir(parents=True, exist_ok=True)
         for file in files:
             shutil.copy2(file, target)
 
@@ -66,7 +72,7 @@ def add_assets(app: Sphinx, config: Config) -> None:
     install(source)
     copy_assets(source, destination)
     config.html_static_path = [*config.html_static_path, str(destination)]
-    config.mathjax_path = "vendor/mathjax/tex-mml-chtml.js"
+    config.mathjax_path = "vendor/mathjax/startup.js"
     # sphinx-book-theme 1.3 otherwise shows a second search bar in a header of its own
     config.html_theme_options = {**config.html_theme_options, "navbar_persistent": []}
 

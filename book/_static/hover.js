@@ -1,10 +1,11 @@
-// Shows what a reference refers to: an equation, a theorem, a term or an entry of the bibliography.
+// Shows what a reference refers to: an equation, a theorem, a term, a chapter, an entry of the
+// bibliography.
 // The texts are in previews.js, which book/_ext/previews.py writes; it is loaded at the first need.
 "use strict";
 {
   const { src } = /** @type {HTMLScriptElement} */ (document.currentScript);
   const root = new URL("..", src);
-  const LINKS = ".bd-article a.reference.internal[href*='#']";
+  const LINKS = ".bd-article a.reference.internal";
   const DELAY = 200; // milliseconds until a preview comes, and until it goes
   const GAP = 4, MARGIN = 8; // pixels to the reference, and to the edges of the window
   /** @type {{ link: HTMLAnchorElement, box: HTMLElement } | null} */

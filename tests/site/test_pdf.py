@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pdf
 import pytest
+from bs4 import BeautifulSoup
 from playwright.sync_api import Browser
 from pypdf import PdfReader
+
+from forward_stability import __version__
 
 CHAPTER = "book/12_looking_inside"  # it has a slider, an explorer and a question
 
@@ -44,7 +47,9 @@ def test_the_contents_say_where_the_chapter_begins(texts: list[str]):
 def test_what_was_folded_is_there(texts: list[str]):
     text = " ".join(texts)
     article = pdf.read(CHAPTER, None).soup
-    for folded in article.select("details pre, .solution pre, .proof p, .solution section > p"):
+    for folded in article.select(
+        ".solution .cell > .cell_input pre, .proof p, .solution section > p"
+    ):
         plain = re.sub(r"\\\(.*?\\\)|\\\[.*?\\\]", " ", folded.get_text())
         words = [word for word in re.split(r"\W+", plain) if len(word) > 3]
         assert words
@@ -54,10 +59,30 @@ def test_what_was_folded_is_there(texts: list[str]):
 def test_only_what_paper_can_show(texts: list[str]):
     text = " ".join(texts)
     assert "This explorer runs in the browser" in text
-    assert "/book/12_looking_inside.ipynb" in text
+    assert "All code of this chapter: book/12_looking_inside.ipynb" in text
     assert "Which share of its energy is in the average?" in text
-    for absent in ("Show code cell source", "\\(", "\\[", "This explorer needs JavaScript"):
+    for absent in (
+        "from forward_stability.book.kit",
+        "\\(",
+        "\\[",
+        "This explorer needs JavaScript",
+    ):
         assert absent not in text
+
+
+def test_folded_code_stays_away_and_what_it_says_of_itself_stays():
+    folded = """<details class="hide"><summary><p class="collapsed">{}</p><p class="expanded">{}</p>
+    </summary><pre>code</pre></details>"""
+    texts = ["Code", "Checked on 10,000 networks ✓"]
+    soup = BeautifulSoup("".join(folded.format(text, text) for text in texts), "html.parser")
+    pdf.open_all(pdf.Article("book/04_growth", None, soup))
+    assert str(soup) == "<p>Checked on 10,000 networks ✓</p>"
+
+
+def test_the_cover_says_which_version_and_how_to_cite():
+    text = BeautifulSoup(pdf.cover(), "html.parser").get_text()
+    for part in (__version__, "MIT", "To cite it", "10.1007/s10851-019-00922-y"):
+        assert part in text
 
 
 def test_a_live_figure_stands_as_its_picture_with_its_sentence():
@@ -68,7 +93,7 @@ def test_a_live_figure_stands_as_its_picture_with_its_sentence():
     pdf.keep_still(article)
     text = article.soup.get_text()
     assert all(sentence in text for sentence in sentences)
-    assert f"To move it: {pdf.address(article)}" in text
+    assert f"To move it: {name}.ipynb" in text
     assert article.soup.select(".fs-still svg path")
     assert not article.soup.select(".live")
     assert "until scripts run" not in text

@@ -44,7 +44,7 @@ SIZES = """() => [...document.querySelectorAll(":is(.figure, .picture) svg text"
 # What axe-core finds and this book does not make: a rule, and the elements that may break it.
 ACCEPTED = [
     # The theme's name of a button is not the text in it: "Search" for "Search Ctrl + K", "Color
-    # mode" for "Light". MyST-NB names "Show code cell source" a "Toggle hidden content".
+    # mode" for "Light". MyST-NB names "Code" a "Toggle hidden content".
     ("label-content-name-mismatch", ".search-button-field"),
     ("label-content-name-mismatch", ".theme-switch-button"),
     ("label-content-name-mismatch", "details.hide > summary"),
