@@ -17,6 +17,7 @@ from paper_numbers import chapter_of
 
 LABELS = {
     "eq": "eq",
+    "equation": "eq",
     "fig": "fig",
     "table": "table",
     "theorem": "thm",
@@ -29,7 +30,7 @@ LABELS = {
 """How the labels of a kind begin."""
 
 NUMBER = r"\d+[ab]?(?!\.?\d)"
-KIND = r"\b(Eq|Fig|Table|Theorem|Lemma|Proposition|Definition|Remark|[Cc]hapter)s?\.?\s"
+KIND = r"\b(Eq|Equation|Fig|Table|Theorem|Lemma|Proposition|Definition|Remark|[Cc]hapter)s?\.?\s"
 MENTION = re.compile(rf"{KIND}{NUMBER}(?:(?:, and |, | and | or | to |-|–){NUMBER})*")
 CLOSED = (nodes.reference, nodes.literal, nodes.literal_block, nodes.title, nodes.rubric)
 CLOSED += (nodes.math, nodes.math_block, nodes.raw, desc_signature)

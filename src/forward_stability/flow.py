@@ -236,7 +236,8 @@ def time_grid(horizon: float, steps: int) -> Tensor:
         raise InputError("horizon must be positive")
     if steps < 1:
         raise InputError(f"steps must be at least 1, got {steps}")
-    return torch.linspace(0, horizon, steps + 1, dtype=torch.float64)
+    # unlike linspace exact in the middle, where weights may jump
+    return horizon * (torch.arange(steps + 1, dtype=torch.float64) / steps)
 
 
 def check_start(x0: Any) -> Tensor:

@@ -281,6 +281,13 @@ def test_zeros_are_no_negative_entries_and_zero_is_a_time():
     with pytest.raises(InputError, match="horizon must be positive"):
         time_grid(0.0, 3)
     assert time_grid(3.0, 1).tolist() == [0.0, 3.0]
+
+
+@pytest.mark.parametrize("horizon", [0.1, 2.0])
+def test_a_time_grid_is_exact_in_the_middle_and_at_its_end(horizon):
+    for steps in range(2, 1025, 2):
+        times = time_grid(horizon, steps)
+        assert (times[steps // 2], times[-1]) == (horizon / 2, horizon)
     assert time_grid(3.0, 2).dtype == torch.float64
 
 
