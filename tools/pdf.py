@@ -24,7 +24,7 @@ from bs4 import BeautifulSoup, Tag
 from playwright.sync_api import Browser, expect
 from pypdf import PdfReader
 
-from forward_stability.book.live import resource
+from forward_stability.book.live import style
 
 ROOT = SITE.parents[1]
 OUTPUT = ROOT / "_build" / "pdf" / "book.pdf"
@@ -216,7 +216,7 @@ def combine(articles: list[Article]) -> str:
     wanted = r'<link[^>]*rel="stylesheet"[^>]*>|<script>window.MathJax.*?</script>'
     head = "\n".join(re.findall(rf"{wanted}|<script[^>]*vendor/mathjax[^>]*></script>", source))
     head = head.replace('"../', f'"{SITE.as_uri()}/')
-    live = resource("explorer.css")  # a page brings it with its figures
+    live = style()  # a page brings it with its figures
     contents = "".join(
         (f"<p>{html.escape(a.part)}</p>" if a.part else "")
         + f'<a href="#{a.name}"><span>{html.escape(a.title)}</span>'

@@ -117,10 +117,11 @@ def number_captions(app: Sphinx, document: nodes.document) -> None:
     prefix = "" if chapter is None else f"{chapter}."
     own = itertools.count(1)
     for node in document.findall(nodes.paragraph):
-        strong = node.next_node(nodes.strong)
-        if strong is not None and strong.astext() == "Figure." and strong is node[0]:
+        if node.astext().startswith("Figure. "):
             node["classes"].append("figure-caption")
-            strong.replace_self(nodes.strong("", f"Figure {prefix}{next(own)}."))
+            node.next_node(nodes.strong).replace_self(
+                nodes.strong("", f"Figure {prefix}{next(own)}.")
+            )
 
 
 class PaperDomain(ProofDomain):

@@ -34,6 +34,11 @@ def resource(name: str) -> str:
     return resources.files(__name__).joinpath(name).read_text("utf-8")
 
 
+def style() -> str:
+    """The style sheet of explorers and live figures."""
+    return resource("drawing.css") + resource("explorer.css")
+
+
 def for_host(
     explorer: str, spec: Mapping[str, Any], files: Mapping[str, bytes], text: str
 ) -> "Widget | Page":
@@ -58,7 +63,7 @@ class Widget(anywidget.AnyWidget):
         self, explorer: str, spec: dict[str, Any], files: dict[str, bytes], text: str
     ) -> None:
         self.text = text
-        self._esm, self._css = module(explorer), resource("explorer.css")
+        self._esm, self._css = module(explorer), style()
         super().__init__(spec=spec, files=files)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
@@ -89,7 +94,7 @@ class Page:
         self.spec, self.text, self.state, self.still = spec, text, state or {}, still
         self.parts = {
             "module": module(explorer).encode(),
-            "style": resource("explorer.css").encode(),
+            "style": style().encode(),
         }
         self.files = files
 

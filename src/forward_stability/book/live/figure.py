@@ -17,7 +17,7 @@ import traitlets
 from py_mini_racer import MiniRacer, init_mini_racer
 
 from forward_stability.book.figures import on_page
-from forward_stability.book.live import Page, resource
+from forward_stability.book.live import Page, resource, style
 from forward_stability.book.live.compose import compose
 
 WIDTH = 640
@@ -79,14 +79,14 @@ class LiveFigure(anywidget.AnyWidget):
     state = traitlets.Dict().tag(sync=True)
 
     def __init__(self, name: str, alt: str, state: dict[str, Any]) -> None:
-        self._esm, self._css = compose(f"figure_{name}"), resource("explorer.css")
+        self._esm, self._css = compose(f"figure_{name}"), style()
         super().__init__(spec={"name": name, "alt": alt}, state=state)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """The widget, and a still picture for a viewer that runs none."""
         data, metadata = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
         svg, words = still(self.spec["name"], self.state)
-        style = f"<style>{resource('explorer.css')}</style>"
+        style = f"<style>{resource('drawing.css')}</style>"
         picture = svg.replace("<svg ", '<svg class="fs-live fs-stage" ', 1).replace(
             "<g ", f"{style}<g ", 1
         )

@@ -1,9 +1,10 @@
 // Chapter 2: a ball between two walls in a steady wind, and one layer of thickness τ.
 
 import { plus, times } from "./algebra.js";
+import { WALLS } from "./orthant.js";
 import { readable } from "./plot.js";
 import { stage } from "./stage.js";
-import { step, velocity } from "./steps.js";
+import { relu, step, velocity } from "./steps.js";
 
 /** @import { Mark, Point, View } from "./plot.js" */
 /** @import { Words } from "./stage.js" */
@@ -23,8 +24,7 @@ function views({ x, wind, tau, t }) {
   const [ball, end, back] = /** @type {Point[]} */ ([now, forward, layer]);
   /** @type {Mark[]} */
   const marks = [
-    { kind: "area", points: [[-2, -2], [0, -2], [0, 4], [-2, 4]], look: "wall" },
-    { kind: "area", points: [[0, -2], [4, -2], [4, 0], [0, 0]], look: "wall" },
+    ...WALLS,
     { kind: "line", points: trace, look: "D thin" },
     { kind: "line", points: [/** @type {Point} */ (x), end], look: "original dashed" },
     { kind: "arrow", from: end, to: back, look: "accent" },
@@ -40,7 +40,7 @@ function views({ x, wind, tau, t }) {
     ratio: 0.89,
     marks,
     handles: [
-      { label: "the ball", at: /** @type {Point} */ (x), look: "D", move: (_, to) => ({ x: to.map((z) => Math.max(z, 0)), t: 0 }) },
+      { label: "the ball", at: /** @type {Point} */ (x), look: "D", move: (_, to) => ({ x: relu(to), t: 0 }) },
       { label: "the tip of the wind", at: tip, look: "bound", move: (state, to) => ({ wind: plus(to, -1, state.x) }) },
     ],
   };

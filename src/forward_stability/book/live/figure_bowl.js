@@ -4,6 +4,7 @@ import { apply, minus, multiply, norm, scale, spectralNorm, transpose } from "./
 import { contours } from "./contours.js";
 import { latest } from "./latest.js";
 import { short } from "./numbers.js";
+import { WALLS } from "./orthant.js";
 import { readable } from "./plot.js";
 import { stage } from "./stage.js";
 import { force, path, relu } from "./steps.js";
@@ -33,7 +34,7 @@ function compute(state) {
   return { p, q, distances: distances.map((z) => z / (distances[0] || 1)) };
 }
 
-const run = latest(compute);
+const run = latest(compute, ["x", "y", "step", "angle"]);
 
 const LEVELS = [0.02, 0.1, 0.25, 0.5, 0.9, 1.4];
 const LINES = contours((x, y) => norm(relu(apply(UNIT, minus([x, y], MIDDLE)))) ** 2 / 2, LEVELS, 0, REACH, "bound thin");
@@ -50,8 +51,7 @@ function views(state) {
       y: { from: -0.3, to: REACH, label: "x₂" },
       ratio: 1,
       marks: [
-        { kind: "area", points: [[-9, -9], [0, -9], [0, 9], [-9, 9]], look: "wall" },
-        { kind: "area", points: [[0, -9], [9, -9], [9, 0], [0, 0]], look: "wall" },
+        ...WALLS,
         ...LINES,
         { kind: "line", points: /** @type {Point[]} */ (p), look: "D thin" },
         { kind: "line", points: /** @type {Point[]} */ (q), look: "S thin" },
@@ -59,8 +59,8 @@ function views(state) {
         { kind: "dots", points: /** @type {Point[]} */ (q), look: "S", radius: 3 },
       ],
       handles: [
-        { label: "the first ball", at: x, look: "D", move: (_, to) => ({ x: to.map((z) => Math.max(z, 0)) }) },
-        { label: "the second ball", at: y, look: "S", move: (_, to) => ({ y: to.map((z) => Math.max(z, 0)) }) },
+        { label: "the first ball", at: x, look: "D", move: (_, to) => ({ x: relu(to) }) },
+        { label: "the second ball", at: y, look: "S", move: (_, to) => ({ y: relu(to) }) },
       ],
     },
     {

@@ -55,7 +55,7 @@ function compute({ K, stride }) {
   return { s, all, norm };
 }
 
-const solve = latest(compute);
+const solve = latest(compute, ["K", "stride"]);
 
 /** @param {typeof start} state @returns {View<typeof start>} */
 function filter({ K }) {

@@ -4,6 +4,7 @@ import { dot, norm } from "./algebra.js";
 import { flow } from "./flow.js";
 import { latest } from "./latest.js";
 import { short } from "./numbers.js";
+import { WALLS } from "./orthant.js";
 import { readable } from "./plot.js";
 import { stage } from "./stage.js";
 
@@ -21,7 +22,7 @@ function compute({ x, u, v }) {
   return { places, c, grown: places.map((z) => norm(z) / norm(x)) };
 }
 
-const run = latest(compute);
+const run = latest(compute, ["x", "u", "v"]);
 
 /** @param {typeof start} state @returns {View<typeof start>[]} */
 function views(state) {
@@ -36,8 +37,7 @@ function views(state) {
       y: { from: -1.5, to: 2.5, label: "x₂" },
       ratio: 1,
       marks: [
-        { kind: "area", points: [[-9, -9], [0, -9], [0, 9], [-9, 9]], look: "wall" },
-        { kind: "area", points: [[0, -9], [9, -9], [9, 0], [0, 0]], look: "wall" },
+        ...WALLS,
         { kind: "arrow", from: origin, to: u, look: "original" },
         { kind: "arrow", from: origin, to: v, look: "D" },
         { kind: "text", at: [u[0] + 0.12, u[1] - 0.3], text: "u", look: "original" },

@@ -3,9 +3,10 @@
 import { minus, norm } from "./algebra.js";
 import { flow } from "./flow.js";
 import { latest } from "./latest.js";
+import { WALLS } from "./orthant.js";
 import { readable } from "./plot.js";
 import { stage } from "./stage.js";
-import { force, path } from "./steps.js";
+import { force, path, relu } from "./steps.js";
 
 /** @import { Point, View } from "./plot.js" */
 /** @import { Words } from "./stage.js" */
@@ -31,16 +32,16 @@ function compute({ x, A1, A2, b1, b2 }) {
   const exact = [...half, ...flow(half[STEPS], after, TIME / 2, STEPS)];
   const layers = (/** @type {number} */ n) => path(x, (z, k) => (2 * k < n ? before(z) : after(z)), TIME / n, n);
   const error = (/** @type {number} */ n) => norm(minus(layers(n)[n], exact[exact.length - 1]));
-  return { layers, exact, error };
+  const errors = DEPTHS.map((n) => /** @type {Point} */ ([n, error(n)]));
+  return { layers, exact, error, errors };
 }
 
-const solve = latest(compute);
+const solve = latest(compute, ["x", "A1", "A2", "b1", "b2"]);
 
 /** @param {typeof start} state @returns {View<typeof start>[]} */
 function views(state) {
-  const { layers: run, exact, error } = solve(state);
+  const { layers: run, exact, error, errors } = solve(state);
   const layers = /** @type {Point[]} */ (run(state.layers));
-  const errors = DEPTHS.map((n) => /** @type {Point} */ ([n, error(n)]));
   const far = Math.max(2, ...[...layers, ...exact].flat()) * 1.08;
   const last = errors[errors.length - 1];
   return [
@@ -50,14 +51,13 @@ function views(state) {
       y: { from: -0.3, to: far, label: "x₂" },
       ratio: 1,
       marks: [
-        { kind: "area", points: [[-9, -9], [0, -9], [0, 99], [-9, 99]], look: "wall" },
-        { kind: "area", points: [[0, -9], [99, -9], [99, 0], [0, 0]], look: "wall" },
+        ...WALLS,
         { kind: "line", points: /** @type {Point[]} */ (exact), look: "D" },
         { kind: "line", points: layers, look: "original thin" },
         { kind: "dots", points: layers, look: "original", radius: state.layers > 60 ? 1.5 : 3.5 },
       ],
       handles: [
-        { label: "the start", at: /** @type {Point} */ (state.x), look: "D", move: (_, to) => ({ x: to.map((z) => Math.max(z, 0)) }) },
+        { label: "the start", at: /** @type {Point} */ (state.x), look: "D", move: (_, to) => ({ x: relu(to) }) },
       ],
     },
     {

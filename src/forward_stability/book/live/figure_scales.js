@@ -42,7 +42,7 @@ function compute({ scale: c, s1, s2 }) {
   };
 }
 
-const solve = latest(compute);
+const solve = latest(compute, ["scale", "s1", "s2"]);
 
 /** @param {typeof start} state @returns {View<typeof start>[]} */
 function views(state) {

@@ -95,7 +95,7 @@ function compute(state) {
   });
 }
 
-const run = latest(compute);
+const run = latest(compute, ["product", "pair"]);
 
 /** @param {typeof start} state @returns {View<typeof start>[]} */
 function views(state) {

@@ -2,9 +2,11 @@
 
 import { minus, norm } from "./algebra.js";
 import { flow } from "./flow.js";
+import { latest } from "./latest.js";
+import { WALLS } from "./orthant.js";
 import { readable } from "./plot.js";
 import { stage } from "./stage.js";
-import { path } from "./steps.js";
+import { path, relu } from "./steps.js";
 
 /** @import { Mark, Point, View } from "./plot.js" */
 /** @import { Words } from "./stage.js" */
@@ -17,9 +19,12 @@ const start = { x: [1.9, 1.3], layers: 20 };
 /** F = −R (x − p), where R turns by a quarter. @param {number[]} x */
 const force = ([a, b]) => [b - CENTRE[1], CENTRE[0] - a];
 
+const thinPath = latest((/** @type {typeof start} */ { x }) => flow(x, force, TIME, 240), ["x"]);
+
 /** @param {typeof start} state */
-function paths({ x, layers }) {
-  return [flow(x, force, TIME, 240), path(x, force, TIME / layers, layers)];
+function paths(state) {
+  const { x, layers } = state;
+  return [thinPath(state), path(x, force, TIME / layers, layers)];
 }
 
 /** @param {typeof start} state */
@@ -28,8 +33,7 @@ function views(state) {
   const touching = thick.filter((z) => Math.min(...z) === 0);
   /** @type {Mark[]} */
   const marks = [
-    { kind: "area", points: [[-2, -2], [0, -2], [0, 5], [-2, 5]], look: "wall" },
-    { kind: "area", points: [[0, -2], [5, -2], [5, 0], [0, 0]], look: "wall" },
+    ...WALLS,
     { kind: "dots", points: [/** @type {Point} */ (CENTRE)], look: "bound", radius: 2 },
     { kind: "line", points: thin, look: "D" },
     { kind: "line", points: thick, look: "original thin" },
@@ -47,7 +51,7 @@ function views(state) {
         label: "the start",
         at: /** @type {Point} */ (state.x),
         look: "D",
-        move: (_, to) => ({ x: to.map((z) => Math.max(z, 0)) }),
+        move: (_, to) => ({ x: relu(to) }),
       },
     ],
   };

@@ -3,9 +3,10 @@
 import { minus, norm } from "./algebra.js";
 import { flow } from "./flow.js";
 import { latest } from "./latest.js";
+import { WALLS } from "./orthant.js";
 import { readable } from "./plot.js";
 import { stage } from "./stage.js";
-import { force, velocity } from "./steps.js";
+import { force, relu, velocity } from "./steps.js";
 
 /** @import { Mark, Point, View } from "./plot.js" */
 /** @import { Words } from "./stage.js" */
@@ -30,7 +31,7 @@ function compute(state) {
   return { p, q, arrows, away, distances: p.map((z, n) => norm(minus(z, q[n]))) };
 }
 
-const run = latest(compute);
+const run = latest(compute, ["x", "y", "a", "b", "c", "d"]);
 
 /** @param {typeof start} state @returns {View<typeof start>[]} */
 function views(state) {
@@ -49,15 +50,14 @@ function views(state) {
       y: { from: -0.2, to: REACH + 0.2, label: "x₂" },
       ratio: 1,
       marks: [
-        { kind: "area", points: [[-9, -9], [0, -9], [0, 9], [-9, 9]], look: "wall" },
-        { kind: "area", points: [[0, -9], [9, -9], [9, 0], [0, 0]], look: "wall" },
+        ...WALLS,
         ...field,
         { kind: "line", points: /** @type {Point[]} */ (p), look: "D" },
         { kind: "line", points: /** @type {Point[]} */ (q), look: "S" },
       ],
       handles: [
-        { label: "the first start", at: x, look: "D", move: (_, to) => ({ x: to.map((z) => Math.max(z, 0)) }) },
-        { label: "the second start", at: y, look: "S", move: (_, to) => ({ y: to.map((z) => Math.max(z, 0)) }) },
+        { label: "the first start", at: x, look: "D", move: (_, to) => ({ x: relu(to) }) },
+        { label: "the second start", at: y, look: "S", move: (_, to) => ({ y: relu(to) }) },
       ],
     },
     {

@@ -137,9 +137,8 @@ function draw(mark, on) {
     case "area":
       return shape("path", { d: `${outline(mark.points.map(place))}Z`, class: `area ${mark.look}` });
     case "dots": {
-      const r = mark.radius ?? 4;
-      const dots = mark.points.map(place).map(([cx, cy]) => shape("circle", { cx, cy, r }));
-      return shape("g", { class: `dots ${mark.look}` }, ...dots);
+      const d = mark.points.map(place).map(([x, y]) => `M${x} ${y}h0`).join(""); // with round ends
+      return shape("path", { d, class: `dots ${mark.look}`, "stroke-width": 2 * (mark.radius ?? 4) });
     }
     case "circle": {
       const [cx, cy] = place(mark.at);

@@ -13,34 +13,47 @@ export function shape(tag, attributes, ...children) {
   return { tag, attributes: /** @type {Shape["attributes"]} */ (Object.fromEntries(given)), children };
 }
 
+/** @type {WeakMap<Element, Shape>} what was made of each element */
+const drawn = new WeakMap();
+
+/** @type {Shape} */
+const NOTHING = { tag: "", attributes: {}, children: [] };
+
 /**
  * Turns an element into what a shape says, with as few changes as possible, so that what has the
- * focus or is being dragged stays the same element.
+ * focus or is being dragged stays the same element. Nobody else changes it or what is in it.
  *
  * @param {Element} target
  * @param {Shape} wanted of the same tag
  */
-export function patch(target, { attributes, children }) {
-  for (const { name } of [...target.attributes]) if (!(name in attributes)) target.removeAttribute(name);
-  for (const [name, value] of Object.entries(attributes))
-    if (target.getAttribute(name) !== String(value)) target.setAttribute(name, String(value));
-  const texts = children.filter((child) => typeof child === "string");
-  if (texts.length) {
-    if (target.textContent !== texts.join("")) target.textContent = texts.join("");
-    return;
+export function patch(target, wanted) {
+  const { attributes, children } = drawn.get(target) ?? NOTHING;
+  drawn.set(target, wanted);
+  for (const name in attributes) if (!(name in wanted.attributes)) target.removeAttribute(name);
+  for (const name in wanted.attributes) {
+    const value = wanted.attributes[name];
+    if (attributes[name] !== value) target.setAttribute(name, String(value));
   }
-  children.forEach((child, i) => {
-    if (typeof child === "string") return;
-    let there = target.children[i];
-    if (there?.tagName !== child.tag) {
-      const made = document.createElementNS("http://www.w3.org/2000/svg", child.tag);
-      if (there) there.replaceWith(made);
-      else target.append(made);
-      there = made;
+  let element = target.firstElementChild;
+  wanted.children.forEach((child, i) => {
+    if (typeof child === "string") {
+      if (children[i] !== child) target.textContent = child; // a text is alone in its element
+      return;
     }
-    patch(there, child);
+    if (element?.tagName !== child.tag) {
+      const made = document.createElementNS("http://www.w3.org/2000/svg", child.tag);
+      if (element) element.replaceWith(made);
+      else target.append(made);
+      element = made;
+    }
+    patch(element, child);
+    element = element.nextElementSibling;
   });
-  while (target.children.length > children.length) target.lastElementChild?.remove();
+  while (element) {
+    const next = element.nextElementSibling;
+    element.remove();
+    element = next;
+  }
 }
 
 /**
