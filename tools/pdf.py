@@ -102,7 +102,9 @@ def read(name: str, part: str | None) -> Article:
     article = page[page.index("<article") : page.index("</article>")] + "</article>"
     article = re.sub(r"(?s)<script.*?</script>", "", article)
     soup = BeautifulSoup(article, "html.parser")
-    for tag in soup.select("[id]"):
+    for number, drawing in enumerate(soup.select("svg")):
+        own_parts(drawing, f"{name}-drawing-{number}-")
+    for tag in soup.select("[id]:not(svg, svg *)"):
         tag["id"] = anchor(name, str(tag["id"]))
     assert soup.article is not None
     soup.article["id"] = anchor(name)
@@ -111,6 +113,18 @@ def read(name: str, part: str | None) -> Article:
         target = f"{Path(name).parent.as_posix()}/{Path(place).stem}" if place else name
         link["href"] = f"#{anchor(target, identifier)}"
     return Article(name, part, soup)
+
+
+def own_parts(drawing: Tag, prefix: str) -> None:
+    """Make the identifiers of a drawing, such as those of what clips it, its own in the book."""
+    for tag in [drawing, *drawing.find_all(True)]:
+        for name, value in list(tag.attrs.items()):
+            if name == "id":
+                tag[name] = f"{prefix}{value}"
+            elif name.endswith("href"):
+                tag[name] = re.sub("^#", f"#{prefix}", str(value))
+            elif isinstance(value, str):
+                tag[name] = value.replace("url(#", f"url(#{prefix}")
 
 
 def anchor(name: str, identifier: str = "") -> str:

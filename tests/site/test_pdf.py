@@ -85,6 +85,15 @@ def test_the_cover_says_which_version_and_how_to_cite():
         assert part in text
 
 
+def test_a_drawing_refers_to_its_own_parts():
+    drawings = pdf.read("book/02_forward_backward", None).soup.select("svg")
+    parts = [{str(tag["id"]) for tag in drawing.select("[id]")} for drawing in drawings]
+    assert len(set.union(*parts)) == sum(map(len, parts)) > 0
+    for drawing, own in zip(drawings, parts, strict=True):
+        used = re.findall(r'(?:url\(#|href="#)([^")]+)', str(drawing))
+        assert set(used) <= own
+
+
 def test_a_live_figure_stands_as_its_picture_with_its_sentence():
     name = "book/06_resnet_s"
     article = pdf.read(name, None)
