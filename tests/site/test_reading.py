@@ -160,4 +160,4 @@ def test_every_figure_has_a_caption(name: str):
         following = figure.find_next_sibling()
         assert following is not None
         caption = following.get_text().strip()
-        assert re.match(r"(Figure \d+\.\d+|Fig\. \d+ of the paper)", caption), caption
+        assert re.match(r"(Figure \d+\.\d+|(Fig\.|Table) \d+ of the paper)", caption), caption
