@@ -6,7 +6,7 @@
 /** @type {(x: Vector, y: Vector) => number} */
 export const dot = (x, y) => {
   let sum = 0;
-  for (let i = 0; i < x.length; i++) sum += x[i] * y[i]; // three times as fast as reduce
+  for (let i = 0; i < x.length; i++) sum += x[i] * y[i];
   return sum;
 };
 
