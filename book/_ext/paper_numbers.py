@@ -117,11 +117,10 @@ def number_captions(app: Sphinx, document: nodes.document) -> None:
     prefix = "" if chapter is None else f"{chapter}."
     own = itertools.count(1)
     for node in document.findall(nodes.paragraph):
-        if node.astext().startswith("Figure. "):
+        label = node.next_node(nodes.strong)
+        if label is not None and node.astext().startswith("Figure. "):
             node["classes"].append("figure-caption")
-            node.next_node(nodes.strong).replace_self(
-                nodes.strong("", f"Figure {prefix}{next(own)}.")
-            )
+            label.replace_self(nodes.strong("", f"Figure {prefix}{next(own)}."))
 
 
 class PaperDomain(ProofDomain):

@@ -38,8 +38,8 @@ def previews(page: str) -> Iterator[tuple[str, str]]:
     for tag in soup.select("[id], [role]"):  # on a page with its own identifiers
         del tag["id"], tag["role"]
     if promise is not None:
-        title = promise.find_previous_sibling("h1")
-        yield "", f"<p><strong>{title.get_text()}</strong></p>{promise}"
+        title = promise.find_previous_siblings("h1")[0].get_text()
+        yield "", f"<p><strong>{title}</strong></p>{promise}"
     for identifier, tag in found:
         if tag.name == "dt":
             yield identifier, f"<dl>{tag}{tag.find_next_sibling('dd')}</dl>"
