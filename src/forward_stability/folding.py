@@ -67,6 +67,38 @@ def with_error(
     return x, error
 
 
+def distance(
+    layers: Sequence[Folded], others: Sequence[Folded], constants: Sequence[float], x: Tensor
+) -> tuple[Tensor, Tensor]:
+    r"""The output that other layers compute, and a bound of its distance from the right one.
+
+    For the same input, with :math:`\tilde x^n` what the others compute and L a Lipschitz constant
+    of :math:`f_n`, a distance D becomes at most
+
+    .. math:: L D + \|f_n(\tilde x^n) - \tilde x^{n+1}\| .
+
+    Args:
+        layers: as :func:`~forward_stability.graph.fold` returns them; their output is exact.
+        others: such as those of the same network with rounded or pruned weights; their output is
+            the computed one, so that their rounding errors need no bound.
+        constants: a proven Lipschitz constant of each of ``layers``.
+        x: float64, a batch of inputs.
+
+    Returns:
+        the output of ``others``, and the bound, shape ``(batch,)``.
+
+    Source: our own. Chapter 6.
+    """
+    bound = torch.zeros(len(x), dtype=x.dtype)
+    for layer, other, L in zip(layers, others, constants, strict=True):
+        output = other(x)
+        apart = (layer(x) - output).flatten(1)
+        own = apart.norm(dim=1) * (1 + gamma(apart.shape[1] + 8))
+        bound = (L * bound + own + layer.error_norm(x)) * (1 + gamma(8))
+        x = output
+    return x, bound
+
+
 def input_sizes(layers: Sequence[Folded], size: Size) -> list[Size]:
     """The height and width of the input of each layer, for images of one size."""
     return _sizes(layers, size)[:-1]

@@ -32,12 +32,12 @@ class Multiplier:
 
     Attributes:
         T: the multipliers, one for each hidden channel, float64, shape ``(h,)``.
-        L: the Lipschitz constant, rounding included; infinite if nothing was proven.
+        constant: the Lipschitz constant L, rounding included; infinite if nothing was proven.
         gap: no T gives an L² below this L² − ``gap``, up to the rounding of the search.
     """
 
     T: Tensor
-    L: float
+    constant: float
     gap: float
 
 
@@ -56,7 +56,7 @@ def lipschitz(K1: Tensor, K2: Tensor, size: Size = (1, 1), precision: float = 1e
         precision: how far L² may be from the optimum, relative to it.
 
     Returns:
-        T, L and the gap. L is proven for exactly the numbers in K1 and K2.
+        T, L and the gap; L is proven for exactly the numbers in K1 and K2.
 
     Raises:
         InputError: if the shapes do not fit or an entry is not finite.

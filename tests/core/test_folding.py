@@ -1,11 +1,14 @@
 """Folded networks are the networks, and their layers keep to what is proven of them."""
 
+from copy import deepcopy
+from dataclasses import replace
 from math import sqrt
 
 import pytest
 import torch
 from builders import dense, randn, trained_like
 
+from forward_stability.certificates import certify
 from forward_stability.errors import InputError
 from forward_stability.folding import (
     FoldedConv,
@@ -14,6 +17,7 @@ from forward_stability.folding import (
     FoldedHalving,
     FoldedLinear,
     FoldedPooling,
+    distance,
     features,
     forward,
     input_sizes,
@@ -135,3 +139,22 @@ def test_what_is_no_layer_of_ours_is_named():
     network.layers[1] = torch.nn.ReLU()
     with pytest.raises(InputError, match="layer 1, a ReLU, cannot be folded"):
         fold(network)
+
+
+@pytest.mark.parametrize("variant", ["D", "S", "original"])
+def test_the_distance_of_other_weights_is_bounded_and_attained_by_one_layer(variant):
+    torch.manual_seed(5)
+    network = trained_like(variant)
+    x = network.centred(torch.rand(20, 2, 8, 8, dtype=torch.float64))
+    constants = [layer.best for layer in certify(network, (8, 8)).layers]
+    right, rounded = fold(network), fold(deepcopy(network).half().double())
+    output, bound = distance(right, rounded, constants, x)
+    apart = (forward(right, x) - output).norm(dim=1)
+    assert torch.equal(output, forward(rounded, x))
+    assert bool((apart > 0).all() and (apart <= bound).all())
+    half = replace(right[-1], W=right[-1].W / 2)  # only the last layer differs: nothing is lost
+    last = [*right[:-1], half]
+    output, bound = distance(right, last, constants, x)
+    apart = (forward(right, x) - output).norm(dim=1)
+    assert bool((apart <= bound).all())
+    torch.testing.assert_close(bound, apart, rtol=1e-6, atol=0)
