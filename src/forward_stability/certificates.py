@@ -34,7 +34,7 @@ from forward_stability.torch_layers import layer_type
 TOO_LARGE = "the weights are so large that a constant is beyond float64 (1.8e308)"
 
 
-def certify(module: nn.Module, size: Size) -> Report:
+def certify(module: nn.Module, size: Size, multipliers: bool = False) -> Report:
     r"""The report of a network in evaluation mode for images of one size.
 
     Constants of layers multiply, those of the branches of a sum f(x) + g(x) add:
@@ -47,6 +47,8 @@ def certify(module: nn.Module, size: Size) -> Report:
             :func:`~forward_stability.graph.fold` takes. No theorem of the paper is about other
             layers than its own; the constants "sharpened" and "best" are proven for all.
         size: the height and width of the images.
+        multipliers: whether "best" also takes the inequality of
+            :mod:`~forward_stability.multipliers`, which takes seconds a residual layer.
 
     Raises:
         InputError: if something in the module has no bound or is not finite, a constant is beyond
@@ -55,12 +57,16 @@ def certify(module: nn.Module, size: Size) -> Report:
     Source: Theorems 5 and 6, Remark 2. Chapters 9 to 11 and 15.
     """
     name = module.name if isinstance(module, Network) else layer_type(module).__name__
-    return certify_layers(fold(module), size, name)
+    return certify_layers(fold(module), size, name, multipliers=multipliers)
 
 
 @torch.no_grad()
 def certify_layers(
-    layers: Sequence[Folded], size: Size, name: str = "", channels: int | None = None
+    layers: Sequence[Folded],
+    size: Size,
+    name: str = "",
+    channels: int | None = None,
+    multipliers: bool = False,
 ) -> Report:
     """The report of a list of folded layers; see :func:`certify`.
 
@@ -69,6 +75,7 @@ def certify_layers(
         size: the height and width of the images.
         name: what the report calls the network.
         channels: of the images; by default as many as the first layer with a filter takes.
+        multipliers: as for :func:`certify`.
 
     Raises:
         InputError: if no layer has a filter, a constant is beyond float64, or the size does not
@@ -86,6 +93,11 @@ def certify_layers(
             report, bounds = layer.bounds(entry, theorem)
         except OverflowError:
             raise InputError(f"layer {index}: {TOO_LARGE}") from None
+        constant = layer.sharper(entry) if multipliers else None
+        if constant is not None and constant < report.best:
+            gain = min(report.gain, constant)
+            report = replace(report, best=constant, gain=gain)
+            bounds = [euclidean(constant), *bounds[1:]]
         reports.append(replace(report, index=index))
         chain = _extend(chain, bounds)
     holds = bool(theorem) and all(c.holds for r in reports for c in r.checks)

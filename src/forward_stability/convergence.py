@@ -10,7 +10,7 @@ the way. Walls do not make a difference of paths larger. Chapter 3.
 
 from bisect import bisect_right
 from itertools import pairwise
-from math import exp, expm1, inf
+from math import inf
 from typing import Any
 
 import torch
@@ -64,7 +64,8 @@ def distance_to_flow(flow: ResNetFlow, path: Any, times: Any) -> Tensor:
     if not bool(torch.isfinite(path).all() and (path >= 0).all()):
         raise InputError("path must be finite and lie in the orthant")
     E = torch.zeros(path.shape[:-1], dtype=torch.float64)
-    norms: dict[int, tuple[float, float]] = {}  # for each piece of the weights
+    grown = _symmetric if isinstance(flow, ResNetSFlow) else _general
+    norms: dict[int, tuple[Tensor, Tensor]] = {}  # for each piece of the weights
     for n, (t, s) in enumerate(pairwise(times.tolist())):
         x = path[n]
         F, error = force_with_error(flow, t, x)
@@ -75,10 +76,9 @@ def distance_to_flow(flow: ResNetFlow, path: Any, times: Any) -> Tensor:
             piece = bisect_right(flow.breakpoints, p)
             if piece not in norms:
                 A1, A2, *_ = flow.weights(p)
-                norms[piece] = (largest_norm(A1), largest_norm(A2))
+                norms[piece] = (norm_bound(A1), norm_bound(A2))
             there, its_error = force_with_error(flow, p, x)
             jump = 0.0 if p == t else length((there - F).abs() + error + its_error)
-            grown = _symmetric if isinstance(flow, ResNetSFlow) else _general
             bound = grown(bound, *norms[piece], M, jump, p - t, q - p) * (1 + gamma(64))
         # The layer was computed in float64: a step, and the force times it.
         tau = (s - t) * (1 + gamma(2))
@@ -88,20 +88,19 @@ def distance_to_flow(flow: ResNetFlow, path: Any, times: Any) -> Tensor:
 
 
 def _general(
-    E: Tensor, norm1: float, norm2: float, M: Tensor, jump: Tensor | float, a: float, tau: float
+    E: Tensor, norm1: Tensor, norm2: Tensor, M: Tensor, jump: Tensor | float, a: float, tau: float
 ) -> Tensor:
     """Gronwall for E' = cE + jump + cMs, where s goes from a to a + τ within the layer."""
     c = norm1 * norm2 * (1 + gamma(2))
     z = c * tau * (1 + gamma(2))
-    if z > 700:
-        return torch.full_like(E, inf)
-    if c == 0:
-        return E + jump * tau
-    return exp(z) * E + jump * (expm1(z) / c) + M * (a * expm1(z) + _second_order(z) / c)
+    grown = torch.where(z > 0, torch.expm1(z) / z, 1.0) * tau  # (e^z − 1)/c
+    local = torch.where(z > 0, _second_order(z) / z, 0.0) * tau  # (e^z − 1 − z)/c
+    total = torch.exp(z) * E + jump * grown + M * (a * torch.expm1(z) + local)
+    return total.nan_to_num(inf, inf)  # 0 · ∞ where e^z overflows
 
 
 def _symmetric(
-    E: Tensor, norm: float, _: float, M: Tensor, jump: Tensor | float, a: float, tau: float
+    E: Tensor, norm: Tensor, _: Tensor, M: Tensor, jump: Tensor | float, a: float, tau: float
 ) -> Tensor:
     """ResNet-S: the force is monotone, and a little more than that."""
     b = a + tau
@@ -110,14 +109,13 @@ def _symmetric(
     return torch.minimum(plain, energy) + jump * tau
 
 
-def _second_order(z: float) -> float:
+def _second_order(z: Tensor) -> Tensor:
     """e^z − 1 − z for z ≥ 0, without cancellation."""
-    if z > 1:
-        return exp(z) - 1 - z
-    term, total = z * z / 2, 0.0
+    small = z.clamp_max(1)
+    term, total = small * small / 2, torch.zeros_like(z)
     for k in range(3, 24):
-        total, term = total + term, term * z / k
-    return total + term
+        total, term = total + term, term * small / k
+    return torch.where(z > 1, torch.exp(z) - 1 - z, total + term)
 
 
 def length(v: Tensor) -> Tensor:
@@ -126,9 +124,10 @@ def length(v: Tensor) -> Tensor:
     return (v / scale).norm(dim=-1) * scale * (1 + gamma(v.shape[-1] + 8))
 
 
-def largest_norm(W: Tensor) -> float:
-    """An upper bound of the norms of a matrix, or of a batch of them."""
-    return max(matrix_bound(M) for M in W.reshape(-1, *W.shape[-2:]))
+def norm_bound(W: Tensor) -> Tensor:
+    """An upper bound of the norm of a matrix, or of each in a batch, shape ``(...)``."""
+    bounds = [matrix_bound(M) for M in W.reshape(-1, *W.shape[-2:])]
+    return torch.tensor(bounds, dtype=torch.float64).reshape(W.shape[:-2])
 
 
 def force_with_error(flow: ResNetFlow, t: float, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from forward_stability.folding import Bounds, as_image, bias_norm, conv_error, scaled, up
 from forward_stability.layer import Folded, Size, WeightedBound, euclidean
+from forward_stability.multipliers import lipschitz
 from forward_stability.operators import adjoint_filter, conv, pad_channels
 from forward_stability.prox import relu
 from forward_stability.report import Check, LayerReport
@@ -41,6 +42,9 @@ class FoldedResidual(Folded):
 
     def error(self, x: Tensor) -> Tensor:
         return residual_error(x, self.K1, self.b1, self.K2, self.b2)
+
+    def sharper(self, size: Size) -> float | None:
+        return lipschitz(self.K1, self.K2, size).constant
 
     def bounds(self, size: Size, theorem: str) -> Bounds:
         norm1, norm2 = proven_norm(self.K1, size), proven_norm(self.K2, size)
@@ -87,6 +91,9 @@ class FoldedOriginal(Folded):
 
     def error(self, x: Tensor) -> Tensor:
         return residual_error(x, self.K1, self.b1, self.K2, self.b2, self.stride)
+
+    def sharper(self, size: Size) -> float | None:
+        return lipschitz(self.K1, self.K2, size).constant if self.stride == 1 else None
 
     @property
     def resamples(self) -> bool:  # type: ignore[override]
@@ -151,6 +158,9 @@ class FoldedSymmetric(Folded):
 
     def error(self, x: Tensor) -> Tensor:
         return residual_error(x, self.K1, self.b1, self.K2, self.b2)
+
+    def sharper(self, size: Size) -> float | None:
+        return lipschitz(self.K1, self.K2, size).constant
 
     def bounds(self, size: Size, theorem: str) -> Bounds:
         """In the norm ‖D2^{-1/2} x‖ the layer is x ↦ σ(x − Bᵀ(±)σ(B x + …) + …): chapter 11.

@@ -76,6 +76,13 @@ class Folded(ABC):
             the report, and Lipschitz constants in one or more norms.
         """
 
+    def sharper(self, size: Size) -> float | None:
+        """A Lipschitz constant by :mod:`~forward_stability.multipliers`, None where there is none.
+
+        It takes seconds. Chapter 15.
+        """
+        return None
+
     def error(self, x: Tensor) -> Tensor:
         """What rounding may have changed in the output for exactly these inputs.
 

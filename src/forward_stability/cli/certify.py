@@ -21,6 +21,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="height and width of the images (default: those of the training images)",
     )  # fmt: skip
     parser.add_argument(
+        "--multipliers", action="store_true",
+        help="seek the best multipliers of chapter 15: sharper, in seconds a residual layer",
+    )  # fmt: skip
+    parser.add_argument(
         "--out", type=arguments.path, metavar="FILE", help="write them as JSON, too"
     )
 
@@ -31,7 +35,7 @@ def run(args: argparse.Namespace) -> None:
     if args.out:
         check_writable(args.out)
     height, width = args.size or run.info["data"]["image_shape"][1:]
-    report = certify(run.network(), (height, width))
+    report = certify(run.network(), (height, width), args.multipliers)
     print(report)
     if args.out:
         write_json(args.out, report.to_dict())
