@@ -4,23 +4,35 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import firefox as firefox_browser
 import pytest
 from browser import find_chromium, launch
 from builders import write_pictures
+from firefox import Firefox, find_firefox
 from playwright.sync_api import Browser
 
 # Tests see what a reader's kernel sees; those of pages set the variable themselves.
 os.environ.pop("FORWARD_STABILITY_PAGE", None)
 
 
+def _found(name: str, executable: str | None, required: str) -> str:
+    """The path of a browser; without it tests are skipped, or fail if a variable requires it."""
+    if executable is None:
+        if os.environ.get(required) == "1":
+            pytest.fail(f"no {name} was found, and {required}=1")
+        pytest.skip(f"no {name} was found")
+    return executable
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    executable = find_chromium()
-    if executable is None:
-        if os.environ.get("REQUIRE_BROWSER") == "1":
-            pytest.fail("no Chromium was found, and REQUIRE_BROWSER=1")
-        pytest.skip("no Chromium was found")
-    with launch(executable) as browser:
+    with launch(_found("Chromium", find_chromium(), "REQUIRE_BROWSER")) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def firefox() -> Iterator[Firefox]:
+    with firefox_browser.launch(_found("Firefox", find_firefox(), "REQUIRE_FIREFOX")) as browser:
         yield browser
 
 

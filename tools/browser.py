@@ -79,6 +79,7 @@ def find_barriers(
     page: Page,
     within: str = "html",
     rules: Sequence[str] = (),
+    without: Sequence[str] = (),
     accepted: Sequence[tuple[str, str]] = (),
 ) -> list[list[str]]:
     """What axe-core finds that bars a reader with a keyboard or a screen reader.
@@ -87,6 +88,7 @@ def find_barriers(
         page: an open page.
         within: a selector of what is looked at.
         rules: the rules of axe-core to check; default: all.
+        without: rules that are not checked then.
         accepted: rules with a selector of the elements that may break them.
 
     Returns:
@@ -96,8 +98,9 @@ def find_barriers(
         raise FileNotFoundError(f"{AXE}: run npm ci")
     page.wait_for_function("document.getAnimations().length === 0")  # colours may be changing
     page.add_script_tag(path=AXE)
-    script = """async ([within, rules, accepted]) => {
-        const options = {elementRef: true, resultTypes: ["violations"]};
+    script = """async ([within, rules, without, accepted]) => {
+        const off = Object.fromEntries(without.map(rule => [rule, {enabled: false}]));
+        const options = {elementRef: true, resultTypes: ["violations"], rules: off};
         const result = await axe.run(within, rules.length ? {...options, runOnly: rules} : options);
         const least = rules.length ? 1 : 11; // rules that had something to check
         if (result.passes.length < least) throw new Error("axe-core has checked too little");
@@ -105,4 +108,4 @@ def find_barriers(
         return result.violations.flatMap(rule => rule.nodes.filter(n => !allowed(rule, n.element))
             .map(n => [rule.id, n.html.slice(0, 200), n.failureSummary]));
     }"""
-    return page.evaluate(script, [within, list(rules), list(accepted)])
+    return page.evaluate(script, [within, list(rules), list(without), list(accepted)])

@@ -4,9 +4,9 @@
 
 Commands and options are those that the parsers know. Each option gets each of ``VALUES`` in turn,
 beside options with which the command works in a moment, in a folder with sixteen pictures and a
-trained network. Either the command works, and prints and writes finite numbers, or it ends with
-status 2 and one line on standard error, and the folder is as it was. What does neither is listed,
-and makes the exit status 1.
+trained network; so does each entry of a sweep file, in TOML. Either the command works, and prints
+and writes finite numbers, or it ends with status 2 and one line on standard error, and the folder
+is as it was. What does neither is listed, and makes the exit status 1.
 """
 
 import argparse
@@ -26,6 +26,8 @@ import numpy as np
 from PIL import Image
 
 from forward_stability import cli
+from forward_stability.experiments.config import Config
+from forward_stability.experiments.ledger import IDENTITY
 
 VALUES = ["0", "-5", str(2**64), "1e300", "inf", "nan", "", "nonsense"]
 PATHS = ["nowhere/at/all", "locked", "loop"]
@@ -36,16 +38,15 @@ SMALL = {
     "dataset": PICTURES, "variant": "S", "blocks": "1", "width": "2", "steps": "4",
     "batch-size": "3", "evaluate-every": "4", "device": "cpu",
 }  # fmt: skip
-SWEEP = f"""
-out = "runs"
-dataset = ["{PICTURES}"]
-variant = ["S"]
-blocks = [1]
-[options]
-width = 2
-steps = 4
-batch_size = 3
-"""
+ENTRIES = {
+    "out": '"runs"', "jobs": "1", "threads": "1", "device": '"cpu"',
+    "dataset": f'["{PICTURES}"]', "variant": '["S"]', "blocks": "[1]", "seed": "[0]",
+}  # fmt: skip
+OPTIONS = {"width": "2", "steps": "4", "batch_size": "3", "evaluate_every": "4"}
+"""What is in a sweep file beside the hostile value: entries, and those of the table of options."""
+
+LITERALS = ["0", "-5", str(2**64), "1e300", "inf", "nan", "true", "1979-05-27", "[]", "{}"]
+LITERALS += [f'"{text}"' for text in ("", "nonsense", r"\u0000", *PATHS)]
 
 USUAL: dict[str, tuple[list[str], dict[str, str]]] = {
     "train": ([], SMALL | {"out": "new"}),
@@ -71,7 +72,7 @@ def prepare(folder: Path) -> None:
             for k in range(number):
                 pixels = random.integers(256, size=(6, 7, 3), dtype=np.uint8)
                 Image.fromarray(pixels).save(place / f"{k}.png")
-    (folder / "sweep.toml").write_text(SWEEP)
+    (folder / "sweep.toml").write_text(sweep_file(ENTRIES, OPTIONS))
     (folder / "locked").write_bytes(b"\0")
     (folder / "locked").chmod(0)
     (folder / "loop").symlink_to("loop")
@@ -121,6 +122,29 @@ def commands(name: str) -> Iterator[list[str]]:
                 yield [name, *values, *words(options)]
 
 
+def sweep_file(entries: dict[str, str], options: dict[str, str]) -> str:
+    """The text of a sweep file."""
+    lines = [f"{name} = {value}" for name, value in entries.items()]
+    return "\n".join([*lines, "[options]", *(f"{k} = {value}" for k, value in options.items())])
+
+
+def sweep_files() -> Iterator[tuple[str, str]]:
+    """What a sweep file has that it should not, and the file: each value of each entry and option.
+
+    The values of an entry that is a list are also given in one.
+    """
+    known = [f.name for f in Config.options() if f.name not in ENTRIES]
+    for value in LITERALS:
+        for name in (*ENTRIES, "nonsense"):
+            yield f"{name} = {value}", sweep_file(ENTRIES | {name: value}, OPTIONS)
+        for name in IDENTITY:
+            yield f"{name} = [{value}]", sweep_file(ENTRIES | {name: f"[{value}]"}, OPTIONS)
+        for name in (*known, "nonsense"):
+            yield f"options.{name} = {value}", sweep_file(ENTRIES, OPTIONS | {name: value})
+        if value != "{}":  # that is the training of the paper
+            yield f"options = {value}", f"options = {value}"
+
+
 def content(folder: Path) -> dict[Path, bytes | str]:
     """What is in a folder: files with their bytes, links with where they lead."""
     paths = [path for path in folder.rglob("*") if path.is_symlink() or path.name != "locked"]
@@ -161,17 +185,23 @@ def fault(command: list[str], folder: Path) -> str | None:
 def main(names: list[str]) -> int:
     """Print what is wrong; the exit status."""
     faults = number = 0
+    cases = [(command, "", "") for name in names or cli.COMMANDS for command in commands(name)]
+    if not names or "sweep" in names:
+        cases += [(["sweep", "sweep.toml"], entry, text) for entry, text in sweep_files()]
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["FORWARD_STABILITY_DATA"] = str(Path(scratch) / "data")
         original, folder = Path(scratch) / "original", Path(scratch) / "work"
         original.mkdir()
         prepare(original)
-        for command in (line for name in names or cli.COMMANDS for line in commands(name)):
+        for command, entry, file in cases:
             number += 1
             shutil.copytree(original, folder, symlinks=True)
+            if entry:
+                (folder / "sweep.toml").write_text(file)
             if (text := fault(command, folder)) is not None:
                 faults += 1
-                print(f"forward-stability {' '.join(w or repr(w) for w in command)}\n    {text}")
+                line = " ".join(word or repr(word) for word in command)
+                print(f"forward-stability {line} {entry}\n    {text}")
             shutil.rmtree(folder)
     print(f"{number} commands, {faults} faults")
     return 1 if faults or not number else 0

@@ -17,8 +17,8 @@ from forward_stability.folding import (
     affine_report,
     as_image,
     bias_norm,
-    linear_report,
     scaled,
+    up,
 )
 from forward_stability.geometry import Geometry, Pair, square, window_count
 from forward_stability.layer import Folded, Size
@@ -65,7 +65,7 @@ class FoldedConv2d(Folded):
         divides = size[0] % g.stride[0] == size[1] % g.stride[1] == 0
         exact = divides if g.circular else self.K.shape[-2:] == (1, 1)
         offset = bias_norm(self.b, self.output_size(size))
-        return affine_report(self.kind, size, {"A": norm}, offset, bounds=() if exact else ("A",))
+        return affine_report(self.kind, size, norm, "A", offset, exact=exact)
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class FoldedAffine(Folded):
 
     def bounds(self, size: Size, theorem: str) -> Bounds:
         norm = float(self.scale.abs().max())
-        return affine_report(self.kind, size, {"A": norm}, bias_norm(self.shift, size))
+        return affine_report(self.kind, size, norm, "A", bias_norm(self.shift, size))
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class FoldedReLU(Folded):
         return relu(x)
 
     def bounds(self, size: Size, theorem: str) -> Bounds:
-        return linear_report(self.kind, size, 1.0)
+        return affine_report(self.kind, size, up(1.0))
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class FoldedMeanPooling(FoldedWindows):
 
     def bounds(self, size: Size, theorem: str) -> Bounds:
         norm = sqrt(self.overlap / prod(self.window))
-        return linear_report(self.kind, size, norm, "P", exact=False)
+        return affine_report(self.kind, size, up(norm), "P", exact=False)
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class FoldedMaxPooling(FoldedWindows):
         return F.max_pool2d(x, self.window, self.stride, self.padding)
 
     def bounds(self, size: Size, theorem: str) -> Bounds:
-        return linear_report(self.kind, size, sqrt(self.overlap))
+        return affine_report(self.kind, size, up(sqrt(self.overlap)))
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ class FoldedMean(Folded):
         return 1, 1
 
     def bounds(self, size: Size, theorem: str) -> Bounds:
-        return linear_report(self.kind, size, 1 / sqrt(prod(size)), "Pg")
+        return affine_report(self.kind, size, up(1 / sqrt(prod(size))), "Pg")
 
 
 def absorb(conv: FoldedConv | FoldedConv2d, affine: FoldedAffine) -> FoldedConv | FoldedConv2d:

@@ -162,23 +162,26 @@ def conv_error(x: Tensor, K: Tensor, b: Tensor, stride: int = 1, more: int = 0) 
 def affine_report(
     kind: str,
     size: Size,
-    norms: dict[str, float],
-    offset: float,
+    norm: float,
+    name: str = "",
+    offset: float | None = None,
     equation: str = "",
-    bounds: tuple[str, ...] = (),
+    exact: bool = True,
 ) -> Bounds:
-    """Of x ↦ A x + b from its one norm and ‖b‖; the equation asks for ‖A‖ ≤ 1."""
-    ((name, norm),) = norms.items()
+    """Of x ↦ A x + b from ‖A‖, which has the name of A if it has one, and ‖b‖ if there is a b.
+
+    The equation asks for ‖A‖ ≤ 1.
+    """
     report = LayerReport(
         kind=kind,
         size=size,
         lipschitz=norm,
         best=norm,
         gain=norm,
-        offset=offset,
-        norms=norms,
-        bounds=bounds,
-        biases={"b": offset},
+        offset=offset or 0.0,
+        norms={name: norm} if name else {},
+        bounds=() if exact else (name,),
+        biases={} if offset is None else {"b": offset},
         checks=(Check(equation, f"‖{name}‖ ≤ 1", norm, 1),) if equation else (),
     )
     return report, [euclidean(norm)]
@@ -199,9 +202,9 @@ class FoldedConv(Folded):
         return conv_error(x, self.K, self.b)
 
     def bounds(self, size: Size, theorem: str) -> Bounds:
-        norms = {"A": proven_norm(self.K, size)}
         equation = {"Theorem 5": "20a", "Theorem 6": "23a"}.get(theorem, "")
-        return affine_report(self.kind, size, norms, bias_norm(self.b, size), equation)
+        norm, offset = proven_norm(self.K, size), bias_norm(self.b, size)
+        return affine_report(self.kind, size, norm, "A", offset, equation)
 
 
 @dataclass(frozen=True)
@@ -250,22 +253,6 @@ class FoldedPooling(Folded):
         return report, [euclidean(best)]
 
 
-def linear_report(kind: str, size: Size, norm: float, name: str = "", exact: bool = True) -> Bounds:
-    """Of a layer that multiplies distances by ``norm`` at most, of a matrix if it has a name."""
-    bound = up(norm)
-    report = LayerReport(
-        kind=kind,
-        size=size,
-        lipschitz=bound,
-        best=bound,
-        gain=bound,
-        offset=0.0,
-        norms={name: bound} if name else {},
-        bounds=() if exact else (name,),
-    )
-    return report, [euclidean(bound)]
-
-
 @dataclass(frozen=True)
 class FoldedGlobalPooling(Folded):
     """x ↦ Pg σ(x). Source: Eq. 19."""
@@ -283,7 +270,7 @@ class FoldedGlobalPooling(Folded):
         return 1, 1
 
     def bounds(self, size: Size, theorem: str) -> Bounds:
-        return linear_report(self.kind, size, 1 / sqrt(prod(size)), "Pg")
+        return affine_report(self.kind, size, up(1 / sqrt(prod(size))), "Pg")
 
 
 @dataclass(frozen=True)
@@ -302,7 +289,7 @@ class FoldedHalving(Folded):
         return _half(size)
 
     def bounds(self, size: Size, theorem: str) -> Bounds:
-        return linear_report(self.kind, size, pool2_norm(size), "P2")
+        return affine_report(self.kind, size, up(pool2_norm(size)), "P2")
 
 
 @dataclass(frozen=True)
@@ -319,7 +306,7 @@ class FoldedFlattening(Folded):
         return 1, 1
 
     def bounds(self, size: Size, theorem: str) -> Bounds:
-        return linear_report(self.kind, size, 1.0)
+        return affine_report(self.kind, size, up(1.0))
 
 
 @dataclass(frozen=True)
@@ -337,6 +324,6 @@ class FoldedLinear(Folded):
         return sum_error(self.W.shape[1] + 4, x.abs() @ self.W.abs().T + self.b.abs())
 
     def bounds(self, size: Size, theorem: str) -> Bounds:
-        norms, one = {"W": matrix_bound(self.W)}, (1, 1)
         equation = {"Theorem 5": "20b", "Theorem 6": "23b"}.get(theorem, "")
-        return affine_report(self.kind, one, norms, bias_norm(self.b, one), equation)
+        norm, one = matrix_bound(self.W), (1, 1)
+        return affine_report(self.kind, one, norm, "W", bias_norm(self.b, one), equation)

@@ -87,6 +87,11 @@ def test_the_files_of_the_repository_hold_the_networks_of_the_paper():
         ("jobs = 1", "jobs = 0", "jobs must be at least 1, got 0"),
         ("jobs = 1", 'jobs = "all"', "jobs must be of type int, got 'all'"),
         ("threads = 1", "threads = 0", "threads must be at least 1, got 0"),
+        ("jobs = 1", f"jobs = {2**64}", f"jobs must be at most 1024, got {2**64}"),
+        ("threads = 1", "threads = 1025", "threads must be at most 1024, got 1025"),
+        ('["digits"]', '["imagenet"]', "unknown data set 'imagenet': choose digits"),
+        ('out = "out"', 'out = " "', "out must be the path of a folder, got ' '"),
+        ('out = "out"', 'out = "a\\u0000"', "out must be the path of a folder, got 'a\\x00'"),
         ("[options]", "[options", "is not valid TOML"),
     ],
 )
@@ -100,23 +105,35 @@ def test_a_bad_file_is_refused_and_the_key_named(plan, capsys, old, new, words):
     assert not Path("out").exists()
 
 
+@pytest.mark.parametrize("out", ["file", "loop", "file/out"])
+def test_a_folder_that_cannot_be_made_is_said_before_any_run(plan, capsys, out):
+    path = plan(edit=lambda text: text.replace('out = "out"', f'out = "{out}"'))
+    Path("file").touch()
+    Path("loop").symlink_to("loop")
+    assert cli.main(["sweep", str(path)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"forward-stability: error: cannot write to {out}: ")
+    assert captured.err.count("\n") == 1
+
+
 def test_a_missing_file_is_said(capsys):
     assert cli.main(["sweep", "nowhere.toml"]) == 2
     assert "nowhere.toml is missing" in capsys.readouterr().err
 
 
 def test_a_failed_run_is_reported_and_the_others_go_on(plan, capsys):
-    path = plan(edit=lambda text: text.replace('["digits"]', '["nonsense", "digits"]'))
+    path = plan(edit=lambda text: text.replace('["digits"]', '["imagefolder:x", "digits"]'))
     assert cli.main(["sweep", str(path)]) == 1
     captured = capsys.readouterr()
     assert captured.out.splitlines() == [
-        "1/4 nonsense-D-m1-seed0: failed",
+        "1/4 imagefolder-D-m1-seed0: failed",
         "2/4 digits-D-m1-seed0: done",
-        "3/4 nonsense-S-m1-seed0: failed",
+        "3/4 imagefolder-S-m1-seed0: failed",
         "4/4 digits-S-m1-seed0: done",
         "out/ledger.csv: 2 runs",
     ]
-    assert captured.err.count("unknown data set 'nonsense'") == 2
+    assert captured.err.count("x/train is missing") == 2
     assert [row.name for row in ledger.read(Path("out"))] == [
         "digits-D-m1-seed0",
         "digits-S-m1-seed0",

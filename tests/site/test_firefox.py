@@ -3,12 +3,8 @@
 Without a Firefox the tests are skipped, or fail if REQUIRE_FIREFOX=1.
 """
 
-import os
-from collections.abc import Iterator
-
 import pytest
-from browser import serve
-from firefox import Firefox, find_firefox, launch
+from firefox import Firefox
 
 HOME, LEFT, RIGHT = "\ue011", "\ue012", "\ue014"
 UNTIL = """new Promise((resolve) => {{
@@ -16,23 +12,6 @@ UNTIL = """new Promise((resolve) => {{
     look();
 }})"""
 EXPLORERS = {"book/14_corrupted_images": "data-level", "book/12_looking_inside": "data-shown"}
-
-
-@pytest.fixture(scope="module")
-def site() -> Iterator[str]:
-    with serve() as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def firefox() -> Iterator[Firefox]:
-    executable = find_firefox()
-    if executable is None:
-        if os.environ.get("REQUIRE_FIREFOX") == "1":
-            pytest.fail("no Firefox was found, and REQUIRE_FIREFOX=1")
-        pytest.skip("no Firefox was found")
-    with launch(executable) as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from browser import SITE, open_page, serve
 from playwright.sync_api import Browser, Locator, expect
-from test_site import Visit, show_everything
+from visits import Visit, show_everything
 
 # For each page, references on it and what their previews say.
 REFERENCES = {

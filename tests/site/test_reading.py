@@ -1,114 +1,14 @@
-"""The built book as it is read: nothing that is cut, pale, dead or in the way."""
+"""The built book as it is read: what is mentioned is a link, and every figure has a caption."""
 
 import re
-from collections.abc import Iterator
 
 import pytest
-from browser import SITE, open_page
+from browser import SITE
 from bs4 import BeautifulSoup, Tag
 from mentions import LABELS, MENTION
-from playwright.sync_api import Browser, Page
 
 PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.glob("book/*.html"))
 CHAPTERS = [page for page in PAGES if re.match(r"book/\d\d_", page)]
-THEORY = [page for page in PAGES if re.match(r"book/(0[0-7]|09|10|11)_", page)]
-
-CUT = """() => [...document.querySelectorAll(".bd-article mjx-container")].filter(box => {
-    if (box.closest(".pst-scrollable-table-container")) return false;
-    const shown = box.firstElementChild.getBoundingClientRect();
-    let clip = box;
-    while (clip !== document.body && (getComputedStyle(clip).overflowX === "visible"
-        || getComputedStyle(clip).display === "inline")) clip = clip.parentElement;
-    const edge = Math.min(clip.getBoundingClientRect().right,
-        document.querySelector(".bd-article").getBoundingClientRect().right);
-    return shown.width === 0 || shown.right > edge + 1;
-}).map(box => box.closest("p, li, td, div.math").textContent.slice(0, 80))"""
-"""Formulas of which a part is cut off, or that are not shown, where all is open; tables scroll."""
-
-NARROW = """() => [...document.querySelectorAll(".bd-article mjx-container[display]")]
-    .filter(box => box.querySelector("mjx-linebox ~ mjx-linebox")
-        && box.firstElementChild.getBoundingClientRect().width < box.clientWidth / 2)
-    .map(box => box.textContent.slice(0, 80))"""
-"""The displayed formulas that are broken although there is room."""
-
-OPEN = """() => {
-    for (const e of document.querySelectorAll("details")) e.open = true;
-    for (const e of document.querySelectorAll(".toggle-hidden")) e.click();
-}"""
-"""Shows what is folded."""
-
-CONTRAST = """() => {
-    const numbers = color => color.match(/[\\d.]+/g).map(Number);
-    const linear = v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
-    const light = ([r, g, b]) => 0.2126 * linear(r / 255) + 0.7152 * linear(g / 255)
-        + 0.0722 * linear(b / 255);
-    const ground = e => {
-        for (; e; e = e.parentElement) {
-            const color = numbers(getComputedStyle(e).backgroundColor);
-            if (color.length === 3 || color[3] === 1) return color;
-        }
-        return [255, 255, 255];
-    };
-    const least = {};
-    for (const e of document.querySelectorAll(".highlight pre, .highlight pre span")) {
-        if (![...e.childNodes].some(n => n.nodeType === Node.TEXT_NODE && n.data.trim())) continue;
-        const [a, b] = [light(numbers(getComputedStyle(e).color)), light(ground(e))];
-        const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-        least[e.className] = Math.min(least[e.className] ?? 21, ratio);
-    }
-    return least;
-}"""
-"""The least contrast of each kind of token of the code: WCAG 2.2, success criterion 1.4.3."""
-
-CODE = """() => {
-    const blocks = [...document.querySelectorAll(".bd-article .cell_input")];
-    const seen = { visibilityProperty: true, opacityProperty: true };
-    const height = blocks.filter(e => e.checkVisibility(seen))
-        .map(e => e.getBoundingClientRect().height).reduce((a, b) => a + b, 0);
-    const cut = blocks.flatMap(e => [...e.querySelectorAll("pre")])
-        .filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent);
-    return [height / document.querySelector(".bd-article").offsetHeight, cut];
-}"""
-"""The share of code in the height of a page as it opens, and the blocks that are cut."""
-
-
-@pytest.fixture(scope="module", params=PAGES)
-def page(request, browser: Browser) -> Iterator[Page]:
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    open_page(page, (SITE / request.param).as_uri())
-    yield page
-    page.close()
-
-
-def test_code_is_not_in_the_way(page: Page):
-    share, cut = page.evaluate(CODE)
-    if any(page.url.endswith(chapter) for chapter in THEORY):
-        assert share <= 0.1
-    assert cut == []
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_code_can_be_read(page: Page, theme: str):
-    page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
-    pale = {kind: ratio for kind, ratio in page.evaluate(CONTRAST).items() if ratio < 4.5}
-    assert pale == {}
-
-
-def test_no_formula_is_cut(page: Page):
-    page.evaluate(OPEN)
-    assert page.evaluate(CUT) == []
-    assert page.evaluate(NARROW) == []
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_no_formula_is_cut_on_a_phone(browser: Browser, name: str):
-    """In a window that opens so narrow, since MathJax breaks lines once."""
-    page = browser.new_page(viewport={"width": 360, "height": 900})
-    open_page(page, (SITE / name).as_uri())
-    page.evaluate(OPEN)
-    cut = page.evaluate(CUT)
-    page.close()
-    assert cut == []
 
 
 def article(name: str) -> Tag:

@@ -93,6 +93,15 @@ def data_root() -> Path:
     return user_path(os.environ.get("FORWARD_STABILITY_DATA") or DATA_ROOT)
 
 
+def check_dataset(name: str) -> None:
+    """Raise InputError unless it is the name of a data set.
+
+    Whether its files are on this machine is another question: see :func:`load_dataset`.
+    """
+    if name != "digits" and name not in SETS and not name.startswith("imagefolder:"):
+        raise InputError(f"unknown data set {name!r}: choose {NAMES}")
+
+
 def load_dataset(
     name: str, *, download: bool = False, mirror: str | None = None, progress: bool = True
 ) -> Dataset:
@@ -112,12 +121,11 @@ def load_dataset(
 
     Chapters 8 and 13.
     """
+    check_dataset(name)
     if name == "digits":
         return _digits()
     if name.startswith("imagefolder:"):
         return _imagefolder(name, user_path(name.removeprefix("imagefolder:")), progress)
-    if name not in SETS:
-        raise InputError(f"unknown data set {name!r}: choose {NAMES}")
     path, mend = data_root() / f"{name}.safetensors", f"run `forward-stability data {name}`"
     if not path.is_file():
         tensors, classes = read_set(

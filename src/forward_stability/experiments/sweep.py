@@ -20,12 +20,16 @@ from filelock import FileLock
 
 from forward_stability.errors import InputError
 from forward_stability.experiments.config import Config
+from forward_stability.experiments.data import check_dataset
 from forward_stability.experiments.device import check_device
 from forward_stability.experiments.ledger import IDENTITY
 from forward_stability.experiments.runs import Run
 from forward_stability.experiments.storage import user_path
 from forward_stability.experiments.training import train
 from forward_stability.models import check_positive
+
+MOST = 1024
+"""The most processes, and threads of each, that are not taken for a slip."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +77,12 @@ def read_sweep(path: Path) -> Sweep:
 
 def _sweep(content: dict[str, Any]) -> Sweep:
     """The sweep of a parsed file."""
-    jobs = _take(content, "jobs", 1)
-    check_positive(jobs=jobs)
-    threads = _take(content, "threads", max(1, joblib.cpu_count() // jobs))
-    check_positive(threads=threads)
+    jobs = _count(content, "jobs", 1)
+    threads = _count(content, "threads", max(1, joblib.cpu_count() // jobs))
     out, device = _take(content, "out", "runs"), _take(content, "device", "auto")
     check_device(device)
+    if not out.strip() or "\0" in out:
+        raise InputError(f"out must be the path of a folder, got {out!r}")
     options = _take(content, "options", {})
     _known("options", options, {f.name for f in Config.options()} - set(IDENTITY))
     _known("keys", content, set(IDENTITY))
@@ -89,6 +93,7 @@ def _sweep(content: dict[str, Any]) -> Sweep:
     runs: dict[str, Config] = {}
     for values in itertools.product(*(content[name] for name in IDENTITY)):
         config = Config.from_dict(dict(zip(IDENTITY, values, strict=True)) | options)
+        check_dataset(config.dataset)
         if config.name in runs:
             raise InputError(
                 f"two runs have the name {config.name}: a value is listed twice, or two folders of "
@@ -103,6 +108,15 @@ def _take(content: dict[str, Any], key: str, default: Any) -> Any:
     value = content.pop(key, default)
     if type(value) is not type(default):
         raise InputError(f"{key} must be of type {type(default).__name__}, got {value!r}")
+    return value
+
+
+def _count(content: dict[str, Any], key: str, default: int) -> int:
+    """Remove and return a number of processes or threads."""
+    value = _take(content, key, default)
+    check_positive(**{key: value})
+    if value > MOST:
+        raise InputError(f"{key} must be at most {MOST}, got {value}")
     return value
 
 
@@ -159,10 +173,10 @@ def run_sweep(sweep: Sweep, scheduler: str | None = None) -> Iterator[tuple[str,
         the name of each run as it ends, and the reason if it failed.
 
     Raises:
-        InputError: if a scheduler is given and Dask is not installed.
+        InputError: if a scheduler is given and Dask is not installed, or ``out`` can be no folder.
         OSError: if the scheduler does not answer.
     """
-    out = sweep.out.resolve()
+    out = sweep.out.absolute()
     left = {name: c for name, c in sweep.runs.items() if not is_done(out / name, c)}
     yield from ((name, None) for name in sweep.runs if name not in left)
     with ExitStack() as stack:
@@ -172,6 +186,10 @@ def run_sweep(sweep: Sweep, scheduler: str | None = None) -> Iterator[tuple[str,
             distributed = _distributed()
             client = stack.enter_context(distributed.Client(scheduler, set_as_default=False))
             lost, backend = (distributed.KilledWorker,), {"backend": "dask", "client": client}
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"cannot write to {sweep.out}: {error.strerror}") from error
         alone = False
         while left:
             # All at once; after a kill without which nothing ended, one by one until it is found.
