@@ -11,7 +11,7 @@ export const dot = (x, y) => {
 };
 
 /** @type {(x: Vector) => number} */
-export const norm = (x) => Math.hypot(...x);
+export const norm = (x) => Math.sqrt(dot(x, x));
 
 /** @type {(x: Vector, y: Vector) => Vector} */
 export const minus = (x, y) => x.map((xi, i) => xi - y[i]);
