@@ -43,7 +43,7 @@ function views({ norm: s, x, layers }) {
       handles: [{ label: "a point of the features", at: places[0], look: "accent", move: (_, to) => ({ x: to, layers: 1 }) }],
     },
     {
-      title: "1 − s², what each direction is multiplied by",
+      title: "what each direction is multiplied by",
       x: { from: Math.min(-1.4, Math.floor(2 * first) / 2 - 0.2), to: 1.2 },
       y: { from: -1, to: 1, bare: true },
       ratio: 0.5,
