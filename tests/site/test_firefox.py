@@ -97,6 +97,7 @@ def test_a_handle_follows_the_mouse_and_the_keys(page):
 def test_an_explorer_computes(page, name, marked):
     """Its networks run in workers, and answer another position of the first slider otherwise."""
     firefox = page(name)
+    firefox.evaluate("document.querySelector('.live:not(:has(> .fs-stage))').scrollIntoView()")
     firefox.evaluate(UNTIL.format(f"document.querySelector('.fs-live [{marked}]')"))
     firefox.evaluate("""(() => {
         globalThis.live = document.querySelector(".fs-live");
