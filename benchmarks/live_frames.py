@@ -8,6 +8,7 @@ else runs on the machine does not count. The processor is slowed down as a phone
 """
 
 import argparse
+import math
 import os
 import sys
 import tempfile
@@ -22,7 +23,7 @@ os.environ[figures.PAGE] = "1"
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 
 from browser import find_chromium, launch
-from playwright.sync_api import CDPSession, Locator, Page
+from playwright.sync_api import CDPSession, Locator
 
 from forward_stability.book import live as package
 from forward_stability.book.live.figure import live
@@ -36,31 +37,10 @@ NAMES = sorted(
     if file.name.startswith("figure_") and file.name.endswith(".js")
 )
 
-# Handles and sliders as the reader moves them; each move ends when its frame is drawn.
-START = """(part) => {
-    const frame = () => new Promise((done) =>
-        requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))));
-    const send = (target, kind, clientX, clientY) => target.dispatchEvent(
-        new PointerEvent(kind, { pointerId: 1, bubbles: true, clientX, clientY }));
-    if (part.matches("input")) {
-        const [low, high] = [Number(part.min), Number(part.max)];
-        globalThis.move = (share) => {
-            part.value = low + (high - low) * share;
-            part.dispatchEvent(new Event("input", { bubbles: true }));
-            return frame();
-        };
-        return;
-    }
-    const drawing = part.ownerSVGElement;
-    drawing.setPointerCapture = () => {};
-    const box = part.getBoundingClientRect();
-    const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
-    send(part, "pointerdown", x, y);
-    globalThis.move = (share) => {
-        send(drawing, "pointermove", x + 60 * Math.sin(20 * share), y + 60 * Math.cos(15 * share));
-        if (share === 1) send(drawing, "pointerup", x, y);
-        return frame();
-    };
+PLACE = """(part) => {
+    const { x, y, width, height } = part.getBoundingClientRect();
+    const reach = part.matches("input") ? [0.45 * width, 0] : [60, 60];
+    return [x + width / 2, y + height / 2, ...reach];
 }"""
 PARTS = ("ScriptDuration", "RecalcStyleDuration", "LayoutDuration")
 
@@ -76,14 +56,30 @@ def spent(session: CDPSession) -> float:
     return 1000 * sum(m["value"] for m in metrics if m["name"] in PARTS)
 
 
-def measure(page: Page, session: CDPSession, part: Locator, moves: int) -> list[float]:
-    """The times of all redraws while the reader moves a part, but for the first five."""
-    part.evaluate(START)
+def grip(part: Locator) -> tuple[float, float, float, float]:
+    """Where the mouse takes hold of a part, and how far it moves it, in pixels."""
+    part.scroll_into_view_if_needed()
+    return part.evaluate(PLACE)
+
+
+def mouse(session: CDPSession, what: str, x: float, y: float) -> None:
+    """An event of the mouse; that of Playwright runs a script in the page at each."""
+    event = {"type": f"mouse{what}", "x": x, "y": y, "button": "left", "buttons": 1}
+    session.send("Input.dispatchMouseEvent", event | {"clickCount": 1})
+
+
+def measure(session: CDPSession, part: Locator, moves: int) -> list[float]:
+    """The times of all redraws while the mouse drags a part, but for the first five."""
+    x, y, across, down = grip(part)
+    mouse(session, "Pressed", x, y)
     times = []
-    for number in range(1, moves + 1):
+    for number in range(moves):
         before = spent(session)
-        page.evaluate("share => move(share)", number / moves)
+        share = number / moves
+        place = x + across * math.sin(20 * share), y + down * math.cos(15 * share)
+        mouse(session, "Moved", *place)
         times.append(spent(session) - before)
+    mouse(session, "Released", x, y)
     return times[5:]
 
 
@@ -113,7 +109,7 @@ def main() -> int:
             session.send("Performance.enable", {"timeDomain": "threadTicks"})
             for part in page.locator("[data-handle], input[type=range]").all():
                 what = part.evaluate("e => e.getAttribute('aria-label') ?? e.labels[0].textContent")
-                rows.append(row(name, what, measure(page, session, part, options.moves)))
+                rows.append(row(name, what, measure(session, part, options.moves)))
                 print("{figure:10} {moved:45} {p50:7} {p95:7}".format(**rows[-1]), flush=True)
             page.close()
     if options.out:

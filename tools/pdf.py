@@ -191,7 +191,7 @@ def add_pictures(browser: Browser, article: Article) -> None:
     page = browser.new_page(viewport={"width": 900, "height": 900})
     page.set_default_timeout(PATIENCE)
     open_page(page, (SITE / f"{article.name}.html").as_uri())
-    found = page.locator(".live:not(:has(.fs-stage))")
+    found = page.locator(".live:not(:has(> .fs-stage))")
     for number, explorer in enumerate(explorers):
         live = found.nth(number)
         live.scroll_into_view_if_needed()

@@ -43,6 +43,14 @@ def test_pixels_stay_sharp_squares():
     assert "image-rendering:pixelated" in figures.drawing(draw(), "a")
 
 
+@pytest.mark.parametrize(("cmap", "tinted"), [("PuOr", True), ("RdBu_r", True), ("gray", False)])
+def test_images_of_numbers_in_colours_are_told_from_others(cmap, tinted):
+    fig, (above, below) = figures.figure(2, 1)
+    above.imshow(np.eye(3), cmap=cmap)
+    below.imshow(np.full((3, 3, 3), (0.9, 0.2, 0.1)))  # a photograph
+    assert figures.drawing(fig, "a").count('class="tinted"') == tinted
+
+
 @pytest.mark.parametrize("colour", [*figures.COLOURS.values(), "#ffffff", "#7f7f7f"])
 def test_a_colour_has_a_twin_of_the_opposite_lightness(colour):
     twin = dark_twin(colour)

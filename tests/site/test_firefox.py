@@ -1,4 +1,4 @@
-"""Firefox beside Chromium: sliders, explorers and questions of the built book answer the reader.
+"""Firefox beside Chromium: sliders, live figures, explorers and questions of the book answer.
 
 Without a Firefox the tests are skipped, or fail if REQUIRE_FIREFOX=1.
 """
@@ -52,10 +52,31 @@ def test_a_slider_changes_its_picture_by_keys_and_by_the_mouse(page):
     assert firefox.evaluate("slider.value === slider.max && slider.value > 2")
 
 
+def test_a_handle_follows_the_mouse_and_the_keys(page):
+    firefox = page("book/01_relu_is_a_proximal_step")
+    firefox.evaluate(UNTIL.format("document.querySelector('#corner .fs-words')"))
+    firefox.evaluate("""(() => {
+        globalThis.handle = document.querySelector("#corner [data-handle]");
+        handle.scrollIntoView({block: "center", behavior: "instant"});
+    })()""")
+    place = "(r => [r.x + r.width / 2, r.y + r.height / 2])(handle.getBoundingClientRect())"
+    words = "document.querySelector('#corner .fs-words').textContent"
+    x, y = firefox.evaluate(place)
+    before = firefox.evaluate(words)
+    firefox.drag(x, y, x + 60)
+    assert firefox.evaluate(UNTIL.format("location.hash.startsWith('#corner?x=')"))
+    assert firefox.evaluate(f"{place}[0]") == pytest.approx(x + 60, abs=1.5)
+    assert firefox.evaluate(words) != before
+    hash_ = firefox.evaluate("location.hash")
+    firefox.press(RIGHT)
+    assert firefox.evaluate(UNTIL.format(f"location.hash !== '{hash_}'"))
+
+
 @pytest.mark.parametrize(("name", "marked"), EXPLORERS.items())
 def test_an_explorer_computes(page, name, marked):
     """Its networks run in workers, and answer another position of the first slider otherwise."""
     firefox = page(name)
+    firefox.evaluate("document.querySelector('.live:not(:has(> .fs-stage))').scrollIntoView()")
     firefox.evaluate(UNTIL.format(f"document.querySelector('.fs-live [{marked}]')"))
     firefox.evaluate("""(() => {
         globalThis.live = document.querySelector(".fs-live");

@@ -16,10 +16,11 @@ from visits import PAGES, Visit, show_everything
 
 from forward_stability.book.explore import BUDGET
 
-WEIGHT, LIGHT, HEAVY = 1_500_000, 350_000, 3_000_000
-"""The most bytes that a page loads, compressed: any; one whose figures live; one with networks.
+WEIGHT, LIGHT, HEAVY, OPENED = 1_500_000, 350_000, 3_000_000, 1_500_000
+"""The most bytes that a page loads, compressed: any; one whose figures live; one with networks, and
+such a one before the reader scrolls.
 
-MathJax is the same for all pages and does not count for the second.
+MathJax is the same for all pages and counts for the first and the third only.
 """
 
 LIVE = re.compile(r"book/(0[0-6]|09|10|11)_")
@@ -365,6 +366,22 @@ def test_a_page_is_light(visit: Visit):
     if LIVE.match(visit.name):
         own = {url: size for url, size in sizes.items() if "/vendor/mathjax/" not in url}
         assert sum(own.values()) <= LIGHT, own
+
+
+def test_networks_are_loaded_when_their_explorer_is_near(visit: Visit, browser: Browser):
+    """What a page loads before the reader scrolls, without MathJax."""
+    if not visit.page.locator(".live:has(.fs-live:not(.fs-stage))").count():
+        return
+    fresh = Visit(browser, visit.name, visit.page.url.partition("#")[0])
+    fresh.page.wait_for_load_state("networkidle")
+    sizes = {r.url: weight(r) for r in fresh.responses if "/vendor/mathjax/" not in r.url}
+    assert sum(sizes.values()) <= OPENED, sizes
+    assert fresh.page.locator("[data-from]").count() > 0
+    last = fresh.page.locator(".live:not(:has(> .fs-stage))").last
+    last.scroll_into_view_if_needed()
+    last.locator("[data-level], [data-shown]").first.wait_for()
+    assert fresh.complaints == []
+    fresh.page.close()
 
 
 def test_the_browser_did_not_complain(visit: Visit):

@@ -13,6 +13,9 @@ from xml.etree import ElementTree
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+TINTED = "tinted"
+"""The identifier, and on the page the class, of images whose colours have a twin in the dark."""
+
 HEX = re.compile(r"#[0-9a-f]{6}\b")
 NUMBER = re.compile(r"-?\d+\.\d+")
 LINES = re.compile(r"M[^MLCQz]+(?:L[^MLCQz]+)+")
@@ -65,6 +68,8 @@ def draw_svg(fig: Figure, prefix: str) -> str:
         element.text = element.text if element.tag in ("text", "tspan") else None
         element.tail = None
         given = {name.rpartition("}")[2]: value for name, value in element.attrib.items()}
+        if given.get("id") == TINTED:
+            given["class"] = TINTED
         element.attrib = {name: _tidy(name, value, used) for name, value in given.items()}
         if element.get("id") == "":
             del element.attrib["id"]

@@ -20,7 +20,7 @@ from matplotlib.image import AxesImage
 from matplotlib.text import Text
 from PIL import Image
 
-from forward_stability.book.drawing import draw_svg
+from forward_stability.book.drawing import TINTED, draw_svg
 from forward_stability.errors import InputError
 
 COLOURS = {
@@ -113,8 +113,18 @@ def picture(fig: Figure) -> Image.Image:
 def drawing(fig: Figure, prefix: str) -> str:
     """The figure as an ``<svg>`` for a page; its identifiers begin with ``prefix``."""
     prepare(fig)
+    for image in fig.findobj(AxesImage):
+        if _is_tinted(image):
+            image.set_gid(TINTED)
     with mpl.rc_context(STYLE):
         return draw_svg(fig, prefix)
+
+
+def _is_tinted(image: AxesImage) -> bool:
+    """Whether an image shows numbers in colours; photographs and grey images do not."""
+    values = image.get_array()
+    shades = image.get_cmap()(np.linspace(0, 1, 9))[:, :3]
+    return values is not None and values.ndim == 2 and bool(np.ptp(shades, axis=1).max() > 0.1)
 
 
 def encode(image: Image.Image, kind: str, **options: Any) -> bytes:

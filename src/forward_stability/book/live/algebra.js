@@ -11,7 +11,7 @@ export const dot = (x, y) => {
 };
 
 /** @type {(x: Vector) => number} */
-export const norm = (x) => Math.hypot(...x);
+export const norm = (x) => Math.sqrt(dot(x, x));
 
 /** @type {(x: Vector, y: Vector) => Vector} */
 export const minus = (x, y) => x.map((xi, i) => xi - y[i]);
@@ -37,8 +37,11 @@ export const transpose = (A) => A[0].map((_, j) => A.map((row) => row[j]));
 
 /** @type {(A: Matrix, B: Matrix) => Matrix} */
 export const multiply = (A, B) => {
-  const columns = transpose(B);
-  return A.map((row) => columns.map((column) => dot(row, column)));
+  return A.map((row) => {
+    const sums = B[0].map(() => 0);
+    for (let k = 0; k < B.length; k++) for (let j = 0; j < sums.length; j++) sums[j] += row[k] * B[k][j];
+    return sums;
+  });
 };
 
 /**

@@ -1,7 +1,7 @@
 // What stands above a live figure: continuous sliders with marks, choices and buttons.
 
 import { choice, labelled } from "./controls.js";
-import { element } from "./element.js";
+import { element, setText } from "./element.js";
 import { readable } from "./plot.js";
 
 /**
@@ -84,9 +84,11 @@ function makeSlider({ name, label, from, to, log, whole, marks = [] }, change) {
   control.classList.add("fs-dial");
   const show = (/** @type {S} */ state) => {
     const known = marks.find(([z]) => z === state[name]);
+    const said = known ? known[1] : readable(state[name]);
     track.value = String(Math.round(place(state[name]) * stops));
-    reading.textContent = known ? known[1] : readable(state[name]);
-    track.setAttribute("aria-valuetext", reading.textContent);
+    if (reading.textContent === said) return;
+    setText(reading, said);
+    track.setAttribute("aria-valuetext", said);
   };
   return { element: control, show };
 }

@@ -15,3 +15,16 @@ export function element(tag, attributes = {}, ...children) {
   made.append(...children);
   return made;
 }
+
+/**
+ * The text of an element that holds nothing else; the same text node is kept, which a browser lays
+ * out faster than another.
+ *
+ * @param {Element} of
+ * @param {string} text
+ */
+export function setText(of, text) {
+  const node = /** @type {Text | null} */ (of.firstChild);
+  if (!node) of.textContent = text;
+  else if (node.data !== text) node.data = text;
+}

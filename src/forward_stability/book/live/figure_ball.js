@@ -27,10 +27,10 @@ function views({ x, wind, tau, t }) {
     ...WALLS,
     { kind: "line", points: trace, look: "D thin" },
     { kind: "line", points: [/** @type {Point} */ (x), end], look: "original dashed" },
-    { kind: "arrow", from: end, to: back, look: "accent" },
+    { kind: "arrows", pairs: [[end, back]], look: "accent" },
     { kind: "dots", points: [back], look: "original", radius: 6 },
-    { kind: "arrow", from: /** @type {Point} */ (x), to: tip, look: "bound" },
-    { kind: "arrow", from: ball, to: /** @type {Point} */ (plus(now, 0.7, moving)), look: "D" },
+    { kind: "arrows", pairs: [[/** @type {Point} */ (x), tip]], look: "bound" },
+    { kind: "arrows", pairs: [[ball, /** @type {Point} */ (plus(now, 0.7, moving))]], look: "D" },
     { kind: "dots", points: [ball], look: "D", radius: 6 },
   ];
   /** @type {View<typeof start>} */

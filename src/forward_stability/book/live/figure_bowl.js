@@ -66,7 +66,7 @@ function views(state) {
     {
       title: "distance, relative to the start",
       x: { from: 0, to: LAYERS, label: "layers passed" },
-      y: { from: 0, to: Math.max(1.5, 1.1 * most) },
+      y: { from: 0, to: Math.max(1.5, Math.ceil(2.2 * most) / 2) },
       ratio: 1,
       marks: [
         { kind: "line", points: [[0, 1], [LAYERS, 1]], look: "bound dashed thin" },

@@ -38,8 +38,8 @@ function views({ x, y }) {
     ...cone(p),
     { kind: "line", points: [p, q], look: "S" },
     { kind: "line", points: [at, other], look: "bound dashed thin" },
-    { kind: "arrow", from: p, to: at, look: "accent" },
-    { kind: "arrow", from: q, to: other, look: "bound thin" },
+    { kind: "arrows", pairs: [[p, at]], look: "accent" },
+    { kind: "arrows", pairs: [[q, other]], look: "bound thin" },
     { kind: "dots", points: [p, q], look: "S", radius: 6 },
   ];
   /** @type {View<typeof start>} */

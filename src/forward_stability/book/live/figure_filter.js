@@ -12,20 +12,25 @@ const PIXELS = Array.from({ length: SIDE }, (_, i) => i);
 
 const start = { K: [-0.5, 0, 0.5, -1, 0, 1, -0.5, 0, 0.5], wave: [1, 2], stride: "stride 1" };
 
+/** exp(2πi n / SIDE) for n = 0, 1, …, real and imaginary parts. */
+const ROOTS = [Math.cos, Math.sin].map((f) => PIXELS.map((n) => f((2 * Math.PI * n) / SIDE)));
+
 /**
- * The symbol of the filter at a frequency, real and imaginary part.
+ * The absolute value of the symbol of the filter at a frequency.
  *
  * @param {number[]} K
  * @param {number} k
  * @param {number} l
  */
-function symbol(K, k, l) {
-  const angles = K.map((_, n) => (2 * Math.PI * (k * (Math.floor(n / 3) - 1) + l * ((n % 3) - 1))) / SIDE);
-  return [Math.cos, Math.sin].map((f) => K.reduce((sum, z, n) => sum + z * f(angles[n]), 0));
+function stretch(K, k, l) {
+  let [real, imaginary] = [0, 0];
+  K.forEach((z, n) => {
+    const turn = (k * (Math.floor(n / 3) - 1) + l * ((n % 3) - 1)) & (SIDE - 1); // mod 8
+    real += z * ROOTS[0][turn];
+    imaginary += z * ROOTS[1][turn];
+  });
+  return Math.hypot(real, imaginary);
 }
-
-/** @param {number[]} K @param {number} k @param {number} l */
-const stretch = (K, k, l) => Math.hypot(...symbol(K, k, l));
 
 /** The frequencies whose waves agree on every other pixel. @param {number[]} wave */
 const aliases = ([k, l]) => [[k, l], [k + SIDE / 2, l], [k, l + SIDE / 2], [k + SIDE / 2, l + SIDE / 2]].map((f) => f.map(centred));

@@ -27,7 +27,7 @@ function views({ norm: s, x, layers }) {
     /** @type {Mark} */ ({ kind: "line", points: CIRCLE.map((z) => stretched(z, by)), look });
   const places = [/** @type {Point} */ (x)];
   for (let n = 0; n < layers; n++) places.push(stretched(places[n], [first, second]));
-  const reach = Math.max(1.3, 1.15 * Math.max(...places.flat().map(Math.abs), -first));
+  const reach = Math.max(1.3, Math.ceil(2.3 * Math.max(...places.flat().map(Math.abs), -first)) / 2);
   return [
     {
       title: "where a layer takes the unit circle",
@@ -43,8 +43,8 @@ function views({ norm: s, x, layers }) {
       handles: [{ label: "a point of the features", at: places[0], look: "accent", move: (_, to) => ({ x: to, layers: 1 }) }],
     },
     {
-      title: "1 − s², what each direction is multiplied by",
-      x: { from: Math.min(-1.4, first - 0.2), to: 1.2 },
+      title: "what each direction is multiplied by",
+      x: { from: Math.min(-1.4, Math.floor(2 * first) / 2 - 0.2), to: 1.2 },
       y: { from: -1, to: 1, bare: true },
       ratio: 0.5,
       marks: [

@@ -38,8 +38,8 @@ function views(state) {
       ratio: 1,
       marks: [
         ...WALLS,
-        { kind: "arrow", from: origin, to: u, look: "original" },
-        { kind: "arrow", from: origin, to: v, look: "D" },
+        { kind: "arrows", pairs: [[origin, u]], look: "original" },
+        { kind: "arrows", pairs: [[origin, v]], look: "D" },
         { kind: "text", at: [u[0] + 0.12, u[1] - 0.3], text: "u", look: "original" },
         { kind: "text", at: [v[0] + 0.12, v[1] + 0.2], text: "v", look: "D" },
         { kind: "line", points: /** @type {Point[]} */ (places), look: "S" },

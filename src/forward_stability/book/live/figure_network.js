@@ -91,8 +91,7 @@ const look = ({ variant }) => (VARIANTS[/** @type {Variant} */ (variant)] ?? VAR
 function views(state) {
   const all = boxes(state);
   const middle = (/** @type {number} */ i) => 7.5 - i;
-  /** @type {Mark[]} */
-  const arrows = all.slice(1).map((_, i) => ({ kind: "arrow", from: [1, middle(i) - 0.36], to: [1, middle(i) - 0.64], look: "bound thin" }));
+  const pairs = all.slice(1).map((_, i) => /** @type {[Point, Point]} */ ([[1, middle(i) - 0.36], [1, middle(i) - 0.64]]));
   const bars = all.map(({ parameters }, i) => {
     const [y, right] = [middle(i), 2.15 + (1.45 * parameters) / MOST];
     const points = /** @type {Point[]} */ ([[2.15, y - 0.2], [right, y - 0.2], [right, y + 0.2], [2.15, y + 0.2]]);
@@ -105,7 +104,7 @@ function views(state) {
       x: { from: 0, to: 4.2, bare: true },
       y: { from: 0, to: 8, bare: true },
       ratio: 0.9,
-      marks: [...arrows, ...bars, ...counts],
+      marks: [{ kind: "arrows", pairs, look: "bound thin" }, ...bars, ...counts],
       buttons: all.map(({ name }, i) => /** @type {Button<typeof start>} */ ({
         text: name,
         at: [1, middle(i)],

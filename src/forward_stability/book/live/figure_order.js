@@ -11,9 +11,9 @@ import { force, path, relu } from "./steps.js";
 /** @import { Point, View } from "./plot.js" */
 /** @import { Words } from "./stage.js" */
 
-const [TIME, STEPS] = [2, 250];
+const [TIME, STEPS] = [2, 80];
 // Even, so that the weights change between two layers and not within one.
-const DEPTHS = Array.from({ length: 17 }, (_, k) => 2 * Math.round(2 ** (1 + k / 2)));
+const DEPTHS = Array.from({ length: 15 }, (_, k) => 2 * Math.round(2 ** (1 + k / 2)));
 
 const start = {
   x: [1, 0.6],
@@ -31,7 +31,13 @@ function compute({ x, A1, A2, b1, b2 }) {
   const half = flow(x, before, TIME / 2, STEPS);
   const exact = [...half, ...flow(half[STEPS], after, TIME / 2, STEPS)];
   const layers = (/** @type {number} */ n) => path(x, (z, k) => (2 * k < n ? before(z) : after(z)), TIME / n, n);
-  const error = (/** @type {number} */ n) => norm(minus(layers(n)[n], exact[exact.length - 1]));
+  const end = exact[2 * STEPS + 1];
+  /** @type {Map<number, number>} */
+  const known = new Map();
+  const error = (/** @type {number} */ n) => {
+    if (!known.has(n)) known.set(n, norm(minus(layers(n)[n], end)));
+    return /** @type {number} */ (known.get(n));
+  };
   const errors = DEPTHS.map((n) => /** @type {Point} */ ([n, error(n)]));
   return { layers, exact, error, errors };
 }
@@ -42,7 +48,7 @@ const solve = latest(compute, ["x", "A1", "A2", "b1", "b2"]);
 function views(state) {
   const { layers: run, exact, error, errors } = solve(state);
   const layers = /** @type {Point[]} */ (run(state.layers));
-  const far = Math.max(2, ...[...layers, ...exact].flat()) * 1.08;
+  const far = Math.ceil(2 * Math.max(2, ...layers.flat(), ...exact.flat()) + 0.2) / 2;
   const last = errors[errors.length - 1];
   return [
     {

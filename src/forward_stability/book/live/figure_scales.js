@@ -53,7 +53,7 @@ function views(state) {
     const points = /** @type {Point[]} */ (ball);
     const image = (/** @type {Matrix} */ J) => /** @type {Mark} */ ({ kind: "line", points: points.map((z) => apply(J, z)), look: "S thin" });
     return {
-      title: `images of the unit ball: ${title}`,
+      title: `images of the ball: ${title}`,
       x: { from: -2.4, to: 2.4, label: "channel 1" },
       y: { from: -2.4, to: 2.4, label: "channel 2" },
       ratio: 1,

@@ -1,6 +1,6 @@
 // Chapter 5: the wind −A2 σ(A1 x) between two walls, with every entry of A2 to move.
 
-import { minus, norm } from "./algebra.js";
+import { minus, norm, plus } from "./algebra.js";
 import { flow } from "./flow.js";
 import { latest } from "./latest.js";
 import { WALLS } from "./orthant.js";
@@ -8,7 +8,7 @@ import { readable } from "./plot.js";
 import { stage } from "./stage.js";
 import { force, relu, velocity } from "./steps.js";
 
-/** @import { Mark, Point, View } from "./plot.js" */
+/** @import { Point, View } from "./plot.js" */
 /** @import { Words } from "./stage.js" */
 
 const A1 = [[1.2, -1], [-0.8, 1.1]];
@@ -26,22 +26,21 @@ function compute(state) {
   const A2 = matrix(state);
   const of = (/** @type {number[]} */ z) => force(z, A1, A2);
   const [p, q] = [state.x, state.y].map((z) => flow(z, of, TIME, STEPS));
-  const arrows = GRID.map((z) => ({ z, v: velocity(z, of(z)) }));
-  const away = arrows.filter(({ v }) => Math.max(...v) > 1e-12);
-  return { p, q, arrows, away, distances: p.map((z, n) => norm(minus(z, q[n]))) };
+  /** @type {[Point, Point][][]} */
+  const [away, along] = [[], []];
+  for (const z of GRID) {
+    const v = velocity(z, of(z));
+    (v.some((vi) => vi > 1e-12) ? away : along).push(/** @type {[Point, Point]} */ ([z, plus(z, 0.28, v)]));
+  }
+  return { p, q, away, along, distances: p.map((z, n) => norm(minus(z, q[n]))) };
 }
 
 const run = latest(compute, ["x", "y", "a", "b", "c", "d"]);
 
 /** @param {typeof start} state @returns {View<typeof start>[]} */
 function views(state) {
-  const { p, q, arrows, distances } = run(state);
+  const { p, q, away, along, distances } = run(state);
   const [x, y] = /** @type {Point[]} */ ([state.x, state.y]);
-  const field = arrows.map(({ z, v }) => {
-    const to = /** @type {Point} */ (z.map((zi, i) => zi + 0.28 * v[i]));
-    const look = Math.max(...v) > 1e-12 ? "accent thin" : "bound thin";
-    return /** @type {Mark} */ ({ kind: "arrow", from: /** @type {Point} */ (z), to, look });
-  });
   const size = (/** @type {number[][]} */ places) => places.map((z, n) => /** @type {Point} */ ([(n * TIME) / STEPS, norm(z) / norm(places[0])]));
   return [
     {
@@ -51,7 +50,8 @@ function views(state) {
       ratio: 1,
       marks: [
         ...WALLS,
-        ...field,
+        { kind: "arrows", pairs: along, look: "bound thin" },
+        { kind: "arrows", pairs: away, look: "accent thin" },
         { kind: "line", points: /** @type {Point[]} */ (p), look: "D" },
         { kind: "line", points: /** @type {Point[]} */ (q), look: "S" },
       ],

@@ -1,7 +1,6 @@
 // The flow −x' ∈ N(x) + F(x), by a solver that knows nothing of projections.
 
 import { plus } from "./algebra.js";
-import { velocity } from "./steps.js";
 
 /** @import { Vector } from "./algebra.js" */
 
@@ -28,11 +27,13 @@ export function flow(x, of, T, steps) {
  */
 function advance(x, of, time) {
   for (let cuts = 0; time > 0 && cuts < 100; cuts++) {
-    const held = velocity(x, of(x)).map((v, i) => v === 0 && x[i] <= 0);
-    const there = rungeKutta(x, of, held, time);
+    const F = of(x);
+    const held = x.map((xi, i) => xi <= 0 && F[i] >= 0);
+    const after = rungeKutta(x, of, F, held);
+    const there = after(time);
     if (there.every((z) => z >= 0)) return there;
-    const part = contact(x, of, held, time);
-    const lowest = rungeKutta(x, of, held, part);
+    const part = contact(after, time);
+    const lowest = after(part);
     const first = lowest.indexOf(Math.min(...lowest));
     x = lowest.map((z, i) => (i === first ? 0 : Math.max(z, 0)));
     time -= part;
@@ -43,34 +44,34 @@ function advance(x, of, time) {
 /**
  * The time at which a first entry reaches its wall, by bisection.
  *
- * @param {Vector} x
- * @param {(x: Vector) => Vector} of
- * @param {boolean[]} held
+ * @param {(time: number) => Vector} after the place after a step
  * @param {number} time
  */
-function contact(x, of, held, time) {
+function contact(after, time) {
   let [low, high] = [0, time];
   for (let i = 0; i < 60; i++) {
     const middle = (low + high) / 2;
-    if (rungeKutta(x, of, held, middle).every((z) => z >= 0)) low = middle;
+    if (after(middle).every((z) => z >= 0)) low = middle;
     else high = middle;
   }
   return high;
 }
 
 /**
- * One step of x' = −F for the entries that are not held.
+ * One step of x' = −F for the entries that are not held, of any length h.
  *
  * @param {Vector} x
  * @param {(x: Vector) => Vector} of
+ * @param {Vector} F the force at x
  * @param {boolean[]} held
- * @param {number} h
  */
-function rungeKutta(x, of, held, h) {
-  const slope = (/** @type {Vector} */ y) => of(y).map((f, i) => (held[i] ? 0 : -f));
-  const a = slope(x);
-  const b = slope(plus(x, h / 2, a));
-  const c = slope(plus(x, h / 2, b));
-  const d = slope(plus(x, h, c));
-  return x.map((xi, i) => xi + (h / 6) * (a[i] + 2 * b[i] + 2 * c[i] + d[i]));
+function rungeKutta(x, of, F, held) {
+  const slope = (/** @type {Vector} */ f) => f.map((fi, i) => (held[i] ? 0 : -fi));
+  const a = slope(F);
+  return (/** @type {number} */ h) => {
+    const b = slope(of(plus(x, h / 2, a)));
+    const c = slope(of(plus(x, h / 2, b)));
+    const d = slope(of(plus(x, h, c)));
+    return x.map((xi, i) => xi + (h / 6) * (a[i] + 2 * b[i] + 2 * c[i] + d[i]));
+  };
 }

@@ -3,7 +3,7 @@
 /** @import { Mark, Point } from "./plot.js" */
 /** @import { Survey } from "./survey.js" */
 import { element } from "./element.js";
-import { plot, scales } from "./plot.js";
+import { ground, plot } from "./plot.js";
 import { patch, shape } from "./svg.js";
 
 const BINS = 40;
@@ -36,8 +36,8 @@ export class Histogram {
     this.text.textContent = survey.text();
     this.draw = () => {
       const width = this.root.clientWidth || 320;
-      const on = scales(view, { left: 0, top: 0, width, height: HEIGHT });
-      const drawing = plot({ ...view, ratio: HEIGHT / width }, on, this.id);
+      const under = ground(view, { left: 0, top: 0, width, height: HEIGHT }, this.id);
+      const drawing = plot(view, under);
       const attributes = { role: "img", "aria-label": `Histogram. ${survey.text()}`, width, height: HEIGHT };
       patch(this.svg, shape("svg", { ...attributes, viewBox: `0 0 ${width} ${HEIGHT}` }, drawing));
     };

@@ -15,7 +15,7 @@ import { shape } from "./svg.js";
  *
  * @typedef {{ kind: "line" | "area" | "dots", points: Point[], look: string, radius?: number }
  *   | { kind: "lines", pieces: Point[][], look: string }
- *   | { kind: "arrow", from: Point, to: Point, look: string }
+ *   | { kind: "arrows", pairs: [from: Point, to: Point][], look: string }
  *   | { kind: "cells", values: number[][], most: number }
  *   | { kind: "circle", at: Point, radius: number, look: string }
  *   | { kind: "text", at: Point, text: string, look?: string, anchor?: "start" | "middle" | "end" }} Mark
@@ -50,38 +50,66 @@ import { shape } from "./svg.js";
 
 /** @typedef {{ x: Scale, y: Scale }} Scales */
 
+/** @typedef {{ id: string, on: Scales, clip: Shape, axes: Shape }} Ground what the marks of a view stand on */
+
+/** @type {Map<string, { key: string, ground: Ground }>} the latest ground of each view */
+const grounds = new Map();
+
 /**
- * The scales of a view in its box.
+ * The ground of a view in its box: the same object as long as nothing of it changes.
  *
  * @param {{ title?: string, x: Axis, y: Axis }} view
- * @param {Box} box
- * @returns {Scales}
+ * @param {Box} place
+ * @param {string} id of the view, unique on the page
  */
-export function scales(view, { left, top, width, height }) {
-  const inner = { left: left + (view.y.bare ? 10 : 52), right: left + width - 14 };
-  const edge = { top: top + (view.title ? 26 : 10), bottom: top + height - (view.x.bare ? 10 : 42) };
-  return { x: makeScale(view.x, inner.left, inner.right), y: makeScale(view.y, edge.bottom, edge.top) };
+export function ground({ title, x, y }, place, id) {
+  const key = JSON.stringify([title, x, y, place]);
+  let known = grounds.get(id);
+  if (known?.key !== key) grounds.set(id, (known = { key, ground: makeGround({ title, x, y }, place, id) }));
+  return known.ground;
 }
 
 /**
- * @template S
- * @param {View<S>} view
- * @param {Scales} on
- * @param {string} id unique on the page
+ * @param {{ title?: string, x: Axis, y: Axis }} view
+ * @param {Box} place
+ * @param {string} id
+ * @returns {Ground}
  */
-export function plot(view, on, id) {
-  const [left, right] = [on.x(view.x.from), on.x(view.x.to)];
-  const [bottom, top] = [on.y(view.y.from), on.y(view.y.to)];
+function makeGround(view, place, id) {
+  const [left, right] = [place.left + (view.y.bare ? 10 : 52), place.left + place.width - 14];
+  const [top, bottom] = [place.top + (view.title ? 26 : 10), place.top + place.height - (view.x.bare ? 10 : 42)];
+  const on = { x: makeScale(view.x, left, right), y: makeScale(view.y, bottom, top) };
   const frame = { x: left, y: top, width: right - left, height: bottom - top };
-  const clip = shape("clipPath", { id }, shape("rect", { ...frame }));
-  const marks = view.marks.map((mark) => draw(mark, on));
-  return shape(
-    "g",
-    {},
-    clip,
-    shape("g", { class: "fs-axes" }, ...axes(view, on, { left, right, bottom, top })),
-    shape("g", { "clip-path": `url(#${id})` }, ...marks),
-  );
+  return {
+    id,
+    on,
+    clip: shape("clipPath", { id }, shape("rect", frame)),
+    axes: shape("g", { class: "fs-axes" }, ...axes(view, on, { left, right, bottom, top })),
+  };
+}
+
+/**
+ * @param {{ marks: Mark[] }} view
+ * @param {Ground} under
+ */
+export function plot({ marks }, { id, on, clip, axes: behind }) {
+  const drawings = marks.map((mark) => drawOnce(mark, on));
+  return shape("g", {}, clip, behind, shape("g", { "clip-path": `url(#${id})` }, ...drawings));
+}
+
+/** @type {WeakMap<Mark, { on: Scales, shape: Shape }>} */
+const drawn = new WeakMap();
+
+/**
+ * The shape of a mark, which is kept as long as the mark stays the same object on the same scales.
+ *
+ * @param {Mark} mark
+ * @param {Scales} on
+ */
+function drawOnce(mark, on) {
+  let known = drawn.get(mark);
+  if (known?.on !== on) drawn.set(mark, (known = { on, shape: draw(mark, on) }));
+  return known.shape;
 }
 
 /**
@@ -119,7 +147,8 @@ function axes(view, on, { left, right, bottom, top }) {
  * @param {string} [look]
  */
 function label([x, y], text, anchor, look) {
-  return shape("text", { x: tidy(x), y: tidy(y), "text-anchor": anchor, class: look }, text);
+  const attributes = { x: tidy(x), y: tidy(y), "text-anchor": anchor };
+  return shape("text", look === undefined ? attributes : { ...attributes, class: look }, text);
 }
 
 /**
@@ -131,11 +160,11 @@ function draw(mark, on) {
   const place = (/** @type {Point} */ [x, y]) => [tidy(on.x(x)), tidy(on.y(y))];
   switch (mark.kind) {
     case "line":
-      return shape("path", { d: outline(mark.points.map(place)), class: `line ${mark.look}` });
+      return shape("path", { d: outline(mark.points, on), class: `line ${mark.look}` });
     case "lines":
-      return shape("path", { d: outlines(mark.pieces, place), class: `line ${mark.look}` });
+      return shape("path", { d: mark.pieces.map((points) => outline(points, on)).join(""), class: `line ${mark.look}` });
     case "area":
-      return shape("path", { d: `${outline(mark.points.map(place))}Z`, class: `area ${mark.look}` });
+      return shape("path", { d: `${outline(mark.points, on)}Z`, class: `area ${mark.look}` });
     case "dots": {
       const d = mark.points.map(place).map(([x, y]) => `M${x} ${y}h0`).join(""); // with round ends
       return shape("path", { d, class: `dots ${mark.look}`, "stroke-width": 2 * (mark.radius ?? 4) });
@@ -149,13 +178,18 @@ function draw(mark, on) {
       return shape("g", {}, ...cells(mark.values, mark.most, on));
     case "text":
       return label(place(mark.at), mark.text, mark.anchor ?? "start", mark.look);
-    default:
-      return arrow(place(mark.from), place(mark.to), mark.look);
+    default: {
+      const d = mark.pairs.map(([from, to]) => arrow(place(from), place(to))).join("");
+      return shape("path", { d, class: `line ${mark.look}` });
+    }
   }
 }
 
+const STRENGTHS = 32;
+
 /**
- * Positive numbers in one colour, negative ones in another, the stronger the larger.
+ * Positive numbers in one colour, negative ones in another, the stronger the larger; all cells of
+ * one strength are one path.
  *
  * @param {number[][]} values
  * @param {number} most
@@ -163,42 +197,27 @@ function draw(mark, on) {
  */
 function cells(values, most, on) {
   const [width, height] = [on.x(1) - on.x(0), on.y(0) - on.y(1)].map(tidy);
-  return values.flatMap((row, i) =>
-    row.map((z, j) =>
-      shape("rect", {
-        x: tidy(on.x(j)),
-        y: tidy(on.y(values.length - i)),
-        width,
-        height,
-        class: `cell ${z < 0 ? "D" : "original"}`,
-        "fill-opacity": Number.isNaN(z) ? 0 : tidy(Math.min(Math.abs(z) / most, 1)),
-      }),
-    ),
+  /** @type {Map<number, string>} */
+  const found = new Map();
+  values.forEach((row, i) =>
+    row.forEach((z, j) => {
+      const share = Number.isNaN(z) ? 0 : Math.min(Math.max(z / most, -1), 1);
+      const strength = Math.round(STRENGTHS * share) || 0;
+      const cell = `M${tidy(on.x(j))} ${tidy(on.y(values.length - i))}h${width}v${height}h${-width}Z`;
+      found.set(strength, (found.get(strength) ?? "") + cell);
+    }),
   );
+  return [...found].map(([strength, d]) => {
+    const attributes = { d, class: `cell ${strength < 0 ? "D" : "original"}` };
+    return shape("path", { ...attributes, "fill-opacity": tidy(Math.abs(strength) / STRENGTHS) });
+  });
 }
 
-/** @type {WeakMap<Point[][], { corners: string, d: string }>} */
-const outlined = new WeakMap();
-
-/**
- * Many lines as one, kept as long as neither they nor their scales change.
- *
- * @param {Point[][]} pieces
- * @param {(at: Point) => number[]} place
- */
-function outlines(pieces, place) {
-  const corners = [...place([0, 0]), ...place([1, 1])].join();
-  let known = outlined.get(pieces);
-  if (known?.corners !== corners) {
-    known = { corners, d: pieces.map((points) => outline(points.map(place))).join("") };
-    outlined.set(pieces, known);
-  }
-  return known.d;
-}
-
-/** @param {number[][]} points */
-function outline(points) {
-  return points.map(([x, y], i) => `${i ? "L" : "M"}${x} ${y}`).join("");
+/** @param {Point[]} points @param {Scales} on */
+function outline(points, on) {
+  let d = "";
+  for (const [x, y] of points) d += `${d ? "L" : "M"}${tidy(on.x(x))} ${tidy(on.y(y))}`;
+  return d;
 }
 
 /**
@@ -206,16 +225,14 @@ function outline(points) {
  *
  * @param {number[]} from in pixels
  * @param {number[]} to
- * @param {string} look
  */
-function arrow([x, y], [u, v], look) {
+function arrow([x, y], [u, v]) {
   const length = Math.hypot(u - x, v - y);
   const head = Math.min(9, length / 2);
   const [dx, dy] = length ? [((u - x) / length) * head, ((v - y) / length) * head] : [0, 0];
   const wing = (/** @type {number} */ side) =>
     `${tidy(u - dx - side * dy * 0.5)} ${tidy(v - dy + side * dx * 0.5)}`;
-  const d = `M${x} ${y}L${u} ${v}M${wing(1)}L${u} ${v}L${wing(-1)}`;
-  return shape("path", { d, class: `line ${look}` });
+  return `M${x} ${y}L${u} ${v}M${wing(1)}L${u} ${v}L${wing(-1)}`;
 }
 
 /**

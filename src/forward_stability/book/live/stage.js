@@ -3,8 +3,8 @@
 import { fromAddress, toAddress } from "./address.js";
 import { makeDial } from "./dials.js";
 import { followHandles } from "./dragging.js";
-import { element } from "./element.js";
-import { box, grip, plot, scales } from "./plot.js";
+import { element, setText } from "./element.js";
+import { box, grip, ground, plot } from "./plot.js";
 import { followButtons } from "./pressing.js";
 import { markup, patch, shape } from "./svg.js";
 import { followTheme } from "./theme.js";
@@ -97,8 +97,9 @@ function compose(figure, state, width, id) {
     if (i && i % columns === 0) [left, top] = [0, bottom + GAP];
     const each = Math.min(room, WIDEST, HIGHEST / view.ratio);
     const height = each * view.ratio;
-    const on = scales(view, { left, top, width: each, height });
-    shapes.push(plot(view, on, `${id}-${i}`));
+    const under = ground(view, { left, top, width: each, height }, `${id}-${i}`);
+    const { on } = under;
+    shapes.push(plot(view, under));
     (view.handles ?? []).forEach((handle, j) => {
       grips[`${i}-${j}`] = { handle, on };
       handles.push(grip(handle, view, on, `${i}-${j}`));
@@ -147,7 +148,7 @@ function start(figure, root, model, name, alt) {
 
   function draw() {
     waiting = 0;
-    const made = compose(figure, state, root.clientWidth || 640, id);
+    const made = compose(figure, state, width.now(), id);
     ({ grips, buttons } = made);
     Object.assign(made.drawing.attributes, { role: "group", "aria-label": alt });
     patch(svg, made.drawing);
@@ -182,13 +183,28 @@ function start(figure, root, model, name, alt) {
     change({ ...first, ...fromAddress(hash, name, first) }, true);
     root.scrollIntoView({ block: "nearest" });
   });
-  const sized = new ResizeObserver(soon);
-  sized.observe(root);
+  const width = followWidth(root, soon);
   draw();
   return () => {
-    sized.disconnect();
+    width.leave();
     unbind();
   };
+}
+
+/**
+ * The width of an element, known without a layout.
+ *
+ * @param {HTMLElement} root
+ * @param {() => void} changed
+ */
+function followWidth(root, changed) {
+  let width = root.clientWidth || WIDEST;
+  const observer = new ResizeObserver(() => {
+    width = root.clientWidth || WIDEST;
+    changed();
+  });
+  observer.observe(root);
+  return { now: () => width, leave: () => observer.disconnect() };
 }
 
 /** @param {number} z */
@@ -225,15 +241,18 @@ function followLinks(name, root, go) {
 }
 
 /**
- * Writes a sentence with its coloured words, if it says something new.
+ * Writes a sentence with its coloured words; the parts that stay the same are left alone.
  *
  * @param {HTMLElement} target
  * @param {Words[]} words
  */
 function write(target, words) {
-  const text = words.map((part) => (typeof part === "string" ? part : part[1])).join("");
-  if (target.textContent === text) return;
-  target.replaceChildren(
-    ...words.map((part) => (typeof part === "string" ? part : element("strong", { class: `fs-word ${part[0]}` }, part[1]))),
-  );
+  words.forEach((part, i) => {
+    const [look, text] = typeof part === "string" ? ["", part] : [`fs-word ${part[0]}`, part[1]];
+    let span = target.children[i];
+    if (!span) target.append((span = element("span")));
+    if (span.className !== look) span.className = look;
+    setText(span, text);
+  });
+  while (target.children.length > words.length) target.lastElementChild?.remove();
 }

@@ -1,6 +1,6 @@
 // Layers and flows of Eqs. 5-15, as the package computes them.
 
-import { apply, plus } from "./algebra.js";
+import { dot } from "./algebra.js";
 
 /** @import { Matrix, Vector } from "./algebra.js" */
 
@@ -16,7 +16,7 @@ export const relu = (x) => x.map((xi) => Math.max(xi, 0));
  *
  * @type {(x: Vector, F: Vector, tau: number) => Vector}
  */
-export const step = (x, F, tau) => relu(plus(x, -tau, F));
+export const step = (x, F, tau) => x.map((xi, i) => Math.max(xi - tau * F[i], 0));
 
 /**
  * The force F(x) = A2 σ(A1 x + b1) − b2 of a residual layer.
@@ -24,9 +24,8 @@ export const step = (x, F, tau) => relu(plus(x, -tau, F));
  * @type {(x: Vector, A1: Matrix, A2: Matrix, b1?: Vector, b2?: Vector) => Vector}
  */
 export function force(x, A1, A2, b1, b2) {
-  const inner = apply(A1, x);
-  const pushed = apply(A2, relu(b1 ? plus(inner, 1, b1) : inner));
-  return b2 ? plus(pushed, -1, b2) : pushed;
+  const active = A1.map((row, i) => Math.max(dot(row, x) + (b1 ? b1[i] : 0), 0));
+  return A2.map((row, i) => dot(row, active) - (b2 ? b2[i] : 0));
 }
 
 /**

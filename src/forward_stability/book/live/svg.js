@@ -1,17 +1,16 @@
 // A drawing as plain data, which becomes elements of a page or a text.
 
+import { setText } from "./element.js";
+
 /** @typedef {{ tag: string, attributes: Record<string, string | number>, children: (Shape | string)[] }} Shape */
 
 /**
  * @param {string} tag
- * @param {Record<string, string | number | undefined>} attributes those that are undefined are left out
+ * @param {Shape["attributes"]} attributes
  * @param {(Shape | string)[]} children
  * @returns {Shape}
  */
-export function shape(tag, attributes, ...children) {
-  const given = Object.entries(attributes).filter(([, value]) => value !== undefined);
-  return { tag, attributes: /** @type {Shape["attributes"]} */ (Object.fromEntries(given)), children };
-}
+export const shape = (tag, attributes, ...children) => ({ tag, attributes, children });
 
 /** @type {WeakMap<Element, Shape>} what was made of each element */
 const drawn = new WeakMap();
@@ -21,13 +20,16 @@ const NOTHING = { tag: "", attributes: {}, children: [] };
 
 /**
  * Turns an element into what a shape says, with as few changes as possible, so that what has the
- * focus or is being dragged stays the same element. Nobody else changes it or what is in it.
+ * focus or is being dragged stays the same element. Nobody else changes it or what is in it; a shape
+ * that was drawn does not change.
  *
  * @param {Element} target
  * @param {Shape} wanted of the same tag
  */
 export function patch(target, wanted) {
-  const { attributes, children } = drawn.get(target) ?? NOTHING;
+  const before = drawn.get(target) ?? NOTHING;
+  if (before === wanted) return;
+  const { attributes, children } = before;
   drawn.set(target, wanted);
   for (const name in attributes) if (!(name in wanted.attributes)) target.removeAttribute(name);
   for (const name in wanted.attributes) {
@@ -37,7 +39,7 @@ export function patch(target, wanted) {
   let element = target.firstElementChild;
   wanted.children.forEach((child, i) => {
     if (typeof child === "string") {
-      if (children[i] !== child) target.textContent = child; // a text is alone in its element
+      if (children[i] !== child) setText(target, child); // a text is alone in its element
       return;
     }
     if (element?.tagName !== child.tag) {
