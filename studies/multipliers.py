@@ -48,7 +48,7 @@ def study(folder: str, steps: int, pairs: int, seed: int) -> dict:
             )
     generator = torch.Generator().manual_seed(seed)
     images = torch.rand(pairs, channels, height, width, generator=generator, dtype=torch.float64)
-    found = find_worst_pair(lambda x: forward(layers, x), images - network.mean, steps=steps)
+    found = find_worst_pair(lambda x: forward(layers, x), network.centred(images), steps=steps)
     return {
         "hypotheses_hold": plain.hypotheses_hold,
         "theorem": plain["sharpened"].a,

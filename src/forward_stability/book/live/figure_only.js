@@ -45,8 +45,8 @@ function views({ u }) {
   /** @type {Mark[]} */
   const pair = parts
     ? [
-        { kind: "arrow", from: [0, 0], to: z, look: "bound" },
-        { kind: "arrow", from: [0, 0], to: after(u)(z), look: "accent" },
+        { kind: "arrows", pairs: [[[0, 0], z]], look: "bound" },
+        { kind: "arrows", pairs: [[[0, 0], after(u)(z)]], look: "accent" },
       ]
     : [];
   return [
@@ -57,10 +57,10 @@ function views({ u }) {
       ratio: 0.82,
       marks: [
         { kind: "line", points: [[0, 0], [2, 0]], look: "S thick faint" },
-        { kind: "arrow", from: [0, 0], to: /** @type {Point} */ (V), look: "bound" },
+        { kind: "arrows", pairs: [[[0, 0], /** @type {Point} */ (V)]], look: "bound" },
         { kind: "text", at: [0.86, -0.24], text: "v", look: "bound" },
         { kind: "text", at: [2, 0.14], text: "2v", look: "S", anchor: "end" },
-        { kind: "arrow", from: [0, 0], to: /** @type {Point} */ (u), look: parts ? "accent" : "S" },
+        { kind: "arrows", pairs: [[[0, 0], /** @type {Point} */ (u)]], look: parts ? "accent" : "S" },
       ],
       handles: [
         {
