@@ -118,14 +118,13 @@ def _minimise(A1: Tensor, A2: Tensor, precision: float) -> tuple[float, Tensor, 
     needed, chosen = _needed(A1, A2, T), torch.zeros(len(A1), dtype=torch.bool)
     while True:
         chosen[needed.topk(min(FREQUENCIES, len(A1))).indices] = True
+        while bool(_needed(A1[chosen], A2[chosen], T).isinf().any()):
+            T = 1.2 * T
         lower, T = _newton(A1[chosen], A2[chosen], T, precision)
         needed = _needed(A1, A2, T)
         rho = float(needed.max())
-        if rho - lower <= precision * (1 + rho) or bool(chosen.all()):
+        if rho < inf and (rho - lower <= precision * (1 + rho) or bool(chosen.all())):
             return rho, T, rho - lower
-        while bool(torch.isinf(needed).any()):
-            T = 1.2 * T
-            needed = _needed(A1, A2, T)
 
 
 def _needed(A1: Tensor, A2: Tensor, T: Tensor) -> Tensor:
