@@ -191,3 +191,18 @@ def test_in_a_kernel_python_sees_the_state_and_has_a_still_picture(place: tuple[
     assert data["image/svg+xml"].startswith("<svg ")
     assert ALT in data["text/plain"]
     assert "state" in widget.get_state()
+
+
+def test_two_figures_of_a_page_do_not_share_what_clips_them(browser: Browser, tmp_path: Path):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(figures.PAGE, "1")
+        patch.setattr(LivePage, "carried", set())
+        two = (live(name, ALT)._repr_mimebundle_()["text/html"] for name in ("bowl", "only"))
+        path = tmp_path / "page.html"
+        path.write_text(f'<!doctype html><meta charset="utf-8">{"".join(two)}', "utf-8")
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    page.locator(".fs-words").nth(1).wait_for()
+    names = page.eval_on_selector_all("clipPath", "all => all.map(e => e.id)")
+    assert len(set(names)) == len(names) == 4
+    page.close()

@@ -132,7 +132,7 @@ function compose(figure, state, width, id) {
  * @param {string} alt
  */
 function start(figure, root, model, name, alt) {
-  const id = `fs-stage-${figures++}`;
+  const id = `fs-${name}-${figures++}`; // another figure of the page counts by itself
   const first = { ...figure.start, ...model.get("state") };
   let state = { ...first, ...fromAddress(location.hash, name, first) };
   let waiting = 0;
