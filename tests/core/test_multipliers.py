@@ -11,6 +11,7 @@ from forward_stability.errors import InputError
 from forward_stability.folded_residual import midpoint
 from forward_stability.multipliers import _ball, _is_positive, lipschitz
 from forward_stability.operators import conv_matrix
+from forward_stability.rounding import Ball
 from forward_stability.spectral import proven_norm, proven_symbol
 
 
@@ -121,6 +122,12 @@ def test_a_slightly_smaller_constant_is_not_proven():
     assert _is_positive(_ball(K1, K2, rho * (1 + 1e-8), T))
     assert not _is_positive(_ball(K1, K2, rho * (1 - 1e-12), T))
     assert not _is_positive(_ball(K1, K2, rho * (1 + 1e-8), T / 1e4))
+
+
+def test_a_ball_is_positive_if_every_matrix_in_it_is():
+    centre = torch.diag(torch.tensor([2.0, 3.0])).to(torch.complex128)[None]
+    assert _is_positive(Ball(centre, torch.tensor([1.1]).double()))
+    assert not _is_positive(Ball(centre, torch.tensor([2.1]).double()))
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1e-30, 1e30, 1e150])
