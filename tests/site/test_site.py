@@ -88,7 +88,8 @@ CODE = """() => {
         .map(e => e.getBoundingClientRect().height).reduce((a, b) => a + b, 0);
     const cut = blocks.flatMap(e => [...e.querySelectorAll("pre")])
         .filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent);
-    return [height / document.querySelector(".bd-article").offsetHeight, cut];
+    const page = document.querySelector(".bd-article") ?? document.body;
+    return [height / page.offsetHeight, cut];
 }"""
 """The share of code in the height of a page as it opens, and the blocks that are cut."""
 
