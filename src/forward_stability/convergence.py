@@ -4,8 +4,8 @@ The layer with the force F frozen at its start is itself a path with walls,
 
 .. math:: \hat x(t) = \sigma\bigl(x^n - (t - t_n) F^n\bigr)
 
-with :math:`F^n = F(t_n, x^n)`, so that it differs from the flow only by the force, which is wrong by
-no more than F changes on the way. Walls do not make a difference of paths larger. Chapter 3.
+with :math:`F^n = F(t_n, x^n)`, so that it differs from the flow only by the force, which is wrong
+by no more than F changes on the way. Walls do not make a difference of paths larger. Chapter 3.
 """
 
 from bisect import bisect_right
