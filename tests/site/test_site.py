@@ -16,7 +16,7 @@ from visits import PAGES, Visit, show_everything
 
 from forward_stability.book.explore import BUDGET
 
-WEIGHT, LIGHT, HEAVY, OPENED = 1_500_000, 360_000, 3_000_000, 1_500_000
+WEIGHT, LIGHT, HEAVY, OPENED = 1_500_000, 350_000, 3_000_000, 1_500_000
 """The most bytes that a page loads, compressed: any; one whose figures live; one with networks, and
 such a one before the reader scrolls.
 
@@ -366,7 +366,8 @@ def test_a_page_is_light(visit: Visit):
     assert sum(sizes.values()) <= (HEAVY if networks else WEIGHT), sizes
     if LIVE.match(visit.name):
         own = {url: size for url, size in sizes.items() if "/vendor/mathjax/" not in url}
-        assert sum(own.values()) <= LIGHT, own
+        # Chapter 6 misses it: its two figures carry a copy of the stage each.
+        assert sum(own.values()) <= (360_000 if "06_" in visit.name else LIGHT), own
 
 
 def test_networks_are_loaded_when_their_explorer_is_near(visit: Visit, browser: Browser):
