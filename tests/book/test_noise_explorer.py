@@ -115,7 +115,8 @@ def check(explorer: Locator, networks: list[Network], image: torch.Tensor, level
     """The answers to a level come, and are those of PyTorch for the image."""
     panels = explorer.locator(f".fs-panel[data-level='{level}']")
     expect(panels).to_have_count(len(networks), timeout=PATIENCE)
-    for panel, network in zip(panels.all(), networks, strict=True):
+    for at, network in enumerate(networks):
+        panel = panels.nth(at)
         with torch.no_grad():
             expected = network(image[None].float())[0].softmax(0).numpy()
         # The level may be that of the image before: wait for the numbers.

@@ -51,6 +51,21 @@ def preview_of(visit: Visit) -> Locator:
     return visit.page.locator("#preview")
 
 
+def point_at(link: Locator) -> None:
+    """Rest the pointer on a reference, once more if a figure that loads has pushed it away."""
+    preview = link.page.locator("#preview")
+    for attempt in range(3):
+        link.hover()
+        try:
+            expect(preview).to_be_visible()
+        except AssertionError:
+            if attempt == 2:
+                raise
+            link.page.mouse.move(0, 0)
+        else:
+            return
+
+
 def check_place(link: Locator, preview: Locator) -> None:
     """A preview stands inside the window, below its reference or above it."""
     at, box = link.bounding_box(), preview.bounding_box()
@@ -68,8 +83,7 @@ def test_pointing_shows_what_is_meant(visit: Visit):
     for reference, texts in REFERENCES[visit.name].items():
         link = visit.page.locator(f"article {reference}").first
         expect(preview).to_have_count(0)
-        link.hover()
-        expect(preview).to_be_visible()
+        point_at(link)
         for text in texts:
             expect(preview).to_contain_text(text)
         formulas = preview.locator("mjx-container")
@@ -87,7 +101,7 @@ def test_the_preview_of_an_equation_is_the_equation(visit: Visit):
     link = visit.page.locator("article a.internal[href^='#equation-']").first
     if link.count() == 0:
         return
-    link.hover()
+    point_at(link)
     original = visit.page.locator(f"article {link.get_attribute('href')} math")
     assert preview_of(visit).locator("math").inner_html() == original.inner_html()
     visit.page.mouse.move(0, 0)
@@ -106,8 +120,7 @@ def test_every_reference_to_an_item_has_a_preview(visit: Visit):
 
 def test_the_pointer_may_move_onto_the_preview(growth: Visit):
     preview = preview_of(growth)
-    growth.page.locator("article a[href$='#thm-1']").hover()
-    expect(preview).to_be_visible()
+    point_at(growth.page.locator("article a[href$='#thm-1']"))
     preview.hover()
     growth.page.wait_for_timeout(500)
     expect(preview).to_be_visible()
@@ -141,8 +154,7 @@ def test_a_finger_follows_the_reference_and_shows_nothing(browser: Browser):
     open_page(page, f"{SITE.as_uri()}/book/09_resnet_d_network.html")
     show_everything(page)
     link = page.locator("article a.internal[href='#equation-eq-21']").first
-    link.hover()  # a mouse loads the texts, so that nothing has to be waited for
-    expect(page.locator("#preview")).to_be_visible()
+    point_at(link)  # a mouse loads the texts, so that nothing has to be waited for
     page.mouse.move(0, 0)
     expect(page.locator("#preview")).to_have_count(0)
     page.evaluate("""() => {
