@@ -14,19 +14,21 @@ from dataclasses import replace
 from math import isfinite, prod, sqrt
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from forward_stability.errors import InputError
 from forward_stability.folding import (
     FoldedConv,
     FoldedLinear,
     FoldedPooling,
+    features,
     input_channels,
     input_sizes,
     with_error,
 )
 from forward_stability.graph import fold
 from forward_stability.layer import Folded, Size, WeightedBound, euclidean
+from forward_stability.metrics import chain as chain_of
 from forward_stability.models import Network
 from forward_stability.report import ROUNDING, Constants, LayerReport, Report
 from forward_stability.torch_layers import layer_type
@@ -34,7 +36,9 @@ from forward_stability.torch_layers import layer_type
 TOO_LARGE = "the weights are so large that a constant is beyond float64 (1.8e308)"
 
 
-def certify(module: nn.Module, size: Size, multipliers: bool = False) -> Report:
+def certify(
+    module: nn.Module, size: Size, multipliers: bool = False, chained: bool = False
+) -> Report:
     r"""The report of a network in evaluation mode for images of one size.
 
     Constants of layers multiply, those of the branches of a sum f(x) + g(x) add:
@@ -49,6 +53,8 @@ def certify(module: nn.Module, size: Size, multipliers: bool = False) -> Report:
         size: the height and width of the images.
         multipliers: whether "best" also takes the inequality of
             :mod:`~forward_stability.multipliers`, which takes seconds a residual layer.
+        chained: whether "best" also takes the weights of :mod:`~forward_stability.metrics`, which
+            are handed on from layer to layer; it takes minutes for a network of the paper.
 
     Raises:
         InputError: if something in the module has no bound or is not finite, a constant is beyond
@@ -57,7 +63,7 @@ def certify(module: nn.Module, size: Size, multipliers: bool = False) -> Report:
     Source: Theorems 5 and 6, Remark 2. Chapters 9 to 11 and 15.
     """
     name = module.name if isinstance(module, Network) else layer_type(module).__name__
-    return certify_layers(fold(module), size, name, multipliers=multipliers)
+    return certify_layers(fold(module), size, name, multipliers=multipliers, chained=chained)
 
 
 @torch.no_grad()
@@ -67,6 +73,7 @@ def certify_layers(
     name: str = "",
     channels: int | None = None,
     multipliers: bool = False,
+    chained: bool = False,
 ) -> Report:
     """The report of a list of folded layers; see :func:`certify`.
 
@@ -75,7 +82,7 @@ def certify_layers(
         size: the height and width of the images.
         name: what the report calls the network.
         channels: of the images; by default as many as the first layer with a filter takes.
-        multipliers: as for :func:`certify`.
+        multipliers, chained: as for :func:`certify`.
 
     Raises:
         InputError: if no layer has a filter, a constant is beyond float64, or the size does not
@@ -125,6 +132,8 @@ def certify_layers(
             f"images of {channels}x{size[0]}x{size[1]} do not fit the network: {error}"
         ) from error
     best = min(bound.constant / float(bound.v.min()) for bound in chain) * enlarge
+    if chained:
+        best = min(best, _chained(layers, zero, [r.best for r in reports]) * enlarge)
     constants.append(
         Constants(
             name="best",
@@ -145,6 +154,24 @@ def _theorem(layers: Sequence[Folded]) -> str:
     """The theorem that speaks of all layers; "" if there is none."""
     theorems = {layer.theorem for layer in layers} - {None}
     return theorems.pop() or "" if len(theorems) == 1 else "" if theorems else "Theorem 5"
+
+
+def _chained(layers: Sequence[Folded], x: Tensor, constants: Sequence[float]) -> float:
+    """The constant of all layers, those that follow one another as links taken together."""
+    product, links, own = 1.0, [], 1.0
+
+    def together() -> float:
+        return min(own, chain_of(links).constant) if len(links) > 1 else own
+
+    inputs = features(layers, x)[:-1]
+    for layer, x, constant in zip(layers, inputs, constants, strict=True):
+        size = (x.shape[2], x.shape[3]) if x.dim() == 4 else (1, 1)
+        link = layer.link(size, x.shape[1])
+        if link is None:
+            product, links, own = product * together() * constant, [], 1.0
+        else:
+            links, own = [*links, link], own * constant
+    return product * together()
 
 
 def _extend(chain: Sequence[WeightedBound], layer: Sequence[WeightedBound]) -> list[WeightedBound]:

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from forward_stability.folding import Bounds, as_image, bias_norm, conv_error, scaled, up
 from forward_stability.layer import Folded, Size, WeightedBound, euclidean
-from forward_stability.multipliers import lipschitz
-from forward_stability.operators import adjoint_filter, conv, pad_channels
+from forward_stability.metrics import Link
+from forward_stability.multipliers import balanced, lipschitz
+from forward_stability.operators import adjoint_filter, conv, pad_channels, padding_filter
 from forward_stability.prox import relu
 from forward_stability.report import Check, LayerReport
 from forward_stability.rounding import gamma, power_of_two
@@ -45,6 +46,9 @@ class FoldedResidual(Folded):
 
     def sharper(self, size: Size) -> float | None:
         return lipschitz(self.K1, self.K2, size).constant
+
+    def link(self, size: Size, channels: int) -> Link | None:
+        return residual_link(self.K1, self.K2, size)
 
     def bounds(self, size: Size, theorem: str) -> Bounds:
         norm1, norm2 = proven_norm(self.K1, size), proven_norm(self.K2, size)
@@ -94,6 +98,11 @@ class FoldedOriginal(Folded):
 
     def sharper(self, size: Size) -> float | None:
         return lipschitz(self.K1, self.K2, size).constant if self.stride == 1 else None
+
+    def link(self, size: Size, channels: int) -> Link | None:
+        if any(n % self.stride for n in size):
+            return None
+        return residual_link(self.K1, self.K2, size, self.stride)
 
     @property
     def resamples(self) -> bool:  # type: ignore[override]
@@ -162,6 +171,9 @@ class FoldedSymmetric(Folded):
     def sharper(self, size: Size) -> float | None:
         return lipschitz(self.K1, self.K2, size).constant
 
+    def link(self, size: Size, channels: int) -> Link | None:
+        return residual_link(self.K1, self.K2, size)
+
     def bounds(self, size: Size, theorem: str) -> Bounds:
         """In the norm ‖D2^{-1/2} x‖ the layer is x ↦ σ(x − Bᵀ(±)σ(B x + …) + …): chapter 11.
 
@@ -229,6 +241,16 @@ def midpoint(K1: Tensor, K2: Tensor, size: Size, product: float) -> float:
     T = as_image(torch.where(torch.isfinite(T2) & (T2 > 0), T2, 1.0).sqrt())
     balanced = proven_norm(K2 * T, size) * proven_norm(K1 / T[..., None], size)
     return up(A2A1.from_identity(scale1 * scale2 / 2).norm() + min(product, balanced) / 2)
+
+
+def residual_link(K1: Tensor, K2: Tensor, size: Size, stride: int = 1) -> Link:
+    """x ↦ σ(S x − A2 σ(A1 x + b1) + b2) for :mod:`~forward_stability.metrics`."""
+    used = (K1.flatten(1) != 0).any(1) & (K2.transpose(0, 1).flatten(1) != 0).any(1)
+    K1, K2, _ = balanced(K1[used], K2[:, used])
+    (out, _, *_), into = K2.shape, K1.shape[1]
+    shortcut = proven_symbol(padding_filter(into, out), size, stride)
+    behind = size[0] // stride, size[1] // stride
+    return Link(shortcut, proven_symbol(K2, behind), proven_symbol(K1, size, stride), into)
 
 
 def at_zero(b1: Tensor, K2: Tensor, b2: Tensor, outer_relu: bool = True) -> Tensor:

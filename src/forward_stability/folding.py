@@ -11,14 +11,30 @@ from math import prod, sqrt
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from forward_stability.layer import Folded, Size, WeightedBound, euclidean
-from forward_stability.operators import conv, global_pool, pad_channels, pool2, pool2_norm
+from forward_stability.metrics import Link, affine_link, identity
+from forward_stability.operators import (
+    conv,
+    global_pool,
+    pad_channels,
+    pool2,
+    pool2_filter,
+    pool2_norm,
+)
 from forward_stability.prox import relu
 from forward_stability.report import Check, LayerReport
-from forward_stability.rounding import gamma, matrix_bound, power_of_two, rescaled, sum_error
-from forward_stability.spectral import proven_norm
+from forward_stability.rounding import (
+    Ball,
+    gamma,
+    matrix_bound,
+    power_of_two,
+    rescaled,
+    sum_error,
+)
+from forward_stability.spectral import proven_norm, proven_symbol
 
 Bounds = tuple[LayerReport, list[WeightedBound]]
 
@@ -201,6 +217,9 @@ class FoldedConv(Folded):
     def error(self, x: Tensor) -> Tensor:
         return conv_error(x, self.K, self.b)
 
+    def link(self, size: Size, channels: int) -> Link | None:
+        return affine_link(proven_symbol(self.K, size), self.K.shape[1])
+
     def bounds(self, size: Size, theorem: str) -> Bounds:
         equation = {"Theorem 5": "20a", "Theorem 6": "23a"}.get(theorem, "")
         norm, offset = proven_norm(self.K, size), bias_norm(self.b, size)
@@ -227,17 +246,23 @@ class FoldedPooling(Folded):
     def output_size(self, size: Size) -> Size:
         return _half(size)
 
+    def link(self, size: Size, channels: int) -> Link | None:
+        if size[0] % 2 or size[1] % 2:
+            return None
+        A, out = proven_symbol(self.K, size, 2), len(self.b)
+        EP2 = proven_symbol(pool2_filter(channels, out), size, 2)
+        return Link(EP2, identity(out, len(A.centre)), A, channels)
+
     def bounds(self, size: Size, theorem: str) -> Bounds:
         """The Jacobians are D'(E P2 − D A) with diagonals 0 ≤ D, D' ≤ 1; D = (I + S)/2, ‖S‖ ≤ 1."""
         K, b = self.K, self.b
         exact = size[0] % 2 == size[1] % 2 == 0
         norm, p2 = proven_norm(K, size, 2), pool2_norm(size)
         L = best = up(p2 + norm)
-        (out, into, n, _), p = K.shape, K.shape[-1] // 2
+        out, into, n, _ = K.shape
         if exact and n > 1:
-            EP2, d = torch.zeros_like(K), (out - into) // 2
-            for i in range(into):
-                EP2[d + i, i, p : p + 2, p : p + 2] = 1 / 4
+            margin = (n - 3) // 2
+            EP2 = F.pad(pool2_filter(into, out), (margin, margin, margin, margin))
             best = min(L, up(proven_norm(EP2 - K / 2, size, 2) + norm / 2))
         report = LayerReport(
             kind=self.kind,
@@ -269,6 +294,9 @@ class FoldedGlobalPooling(Folded):
     def output_size(self, size: Size) -> Size:
         return 1, 1
 
+    def link(self, size: Size, channels: int) -> Link | None:
+        return affine_link(identity(channels, factor=up(1 / sqrt(prod(size)))), channels)
+
     def bounds(self, size: Size, theorem: str) -> Bounds:
         return affine_report(self.kind, size, up(1 / sqrt(prod(size))), "Pg")
 
@@ -287,6 +315,11 @@ class FoldedHalving(Folded):
 
     def output_size(self, size: Size) -> Size:
         return _half(size)
+
+    def link(self, size: Size, channels: int) -> Link | None:
+        if size[0] % 2 or size[1] % 2:
+            return None
+        return affine_link(proven_symbol(pool2_filter(channels, channels), size, 2), channels)
 
     def bounds(self, size: Size, theorem: str) -> Bounds:
         return affine_report(self.kind, size, up(pool2_norm(size)), "P2")
@@ -322,6 +355,10 @@ class FoldedLinear(Folded):
 
     def error(self, x: Tensor) -> Tensor:
         return sum_error(self.W.shape[1] + 4, x.abs() @ self.W.abs().T + self.b.abs())
+
+    def link(self, size: Size, channels: int) -> Link | None:
+        W = Ball(self.W[None].to(torch.complex128), torch.zeros(1, dtype=self.W.dtype))
+        return affine_link(W, self.W.shape[1])
 
     def bounds(self, size: Size, theorem: str) -> Bounds:
         equation = {"Theorem 5": "20b", "Theorem 6": "23b"}.get(theorem, "")

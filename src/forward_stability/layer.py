@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from forward_stability.errors import InputError
+from forward_stability.metrics import Link
 from forward_stability.report import LayerReport
 from forward_stability.rounding import gamma
 
@@ -80,6 +81,15 @@ class Folded(ABC):
         """A Lipschitz constant by :mod:`~forward_stability.multipliers`, None where there is none.
 
         It takes seconds. Chapter 15.
+        """
+        return None
+
+    def link(self, size: Size, channels: int) -> Link | None:
+        """The layer for :mod:`~forward_stability.metrics`, None if it is of another form.
+
+        Args:
+            size: the height and width of the input.
+            channels: of the input.
         """
         return None
 

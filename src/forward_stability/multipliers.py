@@ -78,18 +78,18 @@ def lipschitz(K1: Tensor, K2: Tensor, size: Size = (1, 1), precision: float = 1e
     T = torch.zeros(len(K1), dtype=torch.float64)
     if not bool(used.any()):
         return Multiplier(T, 1.0, 0.0)
-    K1, K2, units = _balanced(K1[used], K2[:, used])
+    K1, K2, units = balanced(K1[used], K2[:, used])
     A1, A2 = (proven_symbol(K, size) for K in (K1, K2))
     rho, part, gap = _minimise(A1.centre, A2.centre, precision)
     T[used] = part * units
     for room in (1e-12, 1e-10, 1e-8, 1e-6):
         raised = rho * (1 + room) + room
-        if _is_positive(_ball(A1, A2, raised, part)):
+        if _ball(A1, A2, raised, part).is_positive():
             return Multiplier(T, sqrt(1 + raised) * (1 + gamma(8)), gap + raised - rho)
     return Multiplier(T, inf, inf)
 
 
-def _balanced(K1: Tensor, K2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def balanced(K1: Tensor, K2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Each hidden unit scaled by a power of two, which no layer notices: A2 D⁻¹ σ(D A1 x + D b).
 
     The multipliers of the unscaled layer are those of the scaled one times D², the third result.
@@ -200,16 +200,3 @@ def _ball(A1: Ball, A2: Ball, rho: float, T: Tensor) -> Ball:
     centre = _matrix(A1.centre, A2.centre, rho, T)
     radius = 2 * (T1.radius + A2.radius) + square.radius + gamma(8) * Ball(centre, A2.radius).size
     return Ball(centre, radius * (1 + gamma(8)))
-
-
-def _is_positive(M: Ball) -> bool:
-    """Whether every matrix in the ball is positive definite: G M Gᴴ within 1 of I for some G."""
-    factor, info = torch.linalg.cholesky_ex(M.centre)
-    if bool(info.any()):
-        return False
-    eye = torch.eye(factor.shape[-1], dtype=factor.dtype).expand_as(factor)
-    exact = torch.zeros_like(M.radius)
-    G = Ball(torch.linalg.solve_triangular(factor, eye, upper=False), exact)
-    product = G @ M @ Ball(G.centre.mH.resolve_conj(), exact)
-    rest = product.from_identity(1.0)
-    return bool((rest.size < 1).all())

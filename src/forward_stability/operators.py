@@ -219,6 +219,16 @@ def pad_channels(x: Tensor, channels: int) -> Tensor:
     return F.pad(x, (0, 0, 0, 0, extra // 2, extra - extra // 2))
 
 
+def padding_filter(into: int, out: int) -> Tensor:
+    """The filter of one tap whose convolution is :func:`pad_channels`, float64.
+
+    Returns:
+        shape ``(out, into, 1, 1)``.
+    """
+    eye = torch.eye(into, dtype=torch.float64)[..., None, None]
+    return pad_channels(eye, out).transpose(0, 1)
+
+
 def pool2(x: Tensor) -> Tensor:
     r"""The 2D average pooling P2: means over 2x2 squares, of which every pixel lies in one.
 
@@ -235,6 +245,17 @@ def pool2(x: Tensor) -> Tensor:
     """
     h, w = x.shape[-2:]
     return F.avg_pool2d(F.pad(x, (0, w % 2, 0, h % 2)) if h % 2 or w % 2 else x, 2)
+
+
+def pool2_filter(into: int, out: int) -> Tensor:
+    """The filter whose convolution with stride 2 is E P2 for an even height and width, float64.
+
+    Returns:
+        shape ``(out, into, 3, 3)``.
+    """
+    taps = torch.zeros(3, 3, dtype=torch.float64)
+    taps[1:, 1:] = 1 / 4
+    return padding_filter(into, out) * taps
 
 
 def pool2_norm(size: tuple[int, int]) -> float:

@@ -83,7 +83,9 @@ class Certifier:
 
 
 @torch.no_grad()
-def certifier(module: nn.Module, size: Size, multipliers: bool = False) -> Certifier:
+def certifier(
+    module: nn.Module, size: Size, multipliers: bool = False, chained: bool = False
+) -> Certifier:
     """The certifier of a network for images of one size.
 
     Its certificates are about the folded network, whose filters and biases are the numbers that
@@ -95,7 +97,7 @@ def certifier(module: nn.Module, size: Size, multipliers: bool = False) -> Certi
             the hypotheses of Theorem 6, or a :func:`~forward_stability.constraint.constrain`, the
             radii are tiny.
         size: the height and width of the images.
-        multipliers: as for :func:`~forward_stability.certificates.certify`.
+        multipliers, chained: as for :func:`~forward_stability.certificates.certify`.
 
     Raises:
         InputError: if a weight is not finite, something in the module has no bound, or the last
@@ -108,7 +110,9 @@ def certifier(module: nn.Module, size: Size, multipliers: bool = False) -> Certi
     if not isinstance(classifier, FoldedLinear):
         raise InputError("a certified radius needs a classifier, a Linear, as the last layer")
     channels = input_channels(folded, size)
-    report = certify_layers(layers, size, channels=channels, multipliers=multipliers)
+    report = certify_layers(
+        layers, size, channels=channels, multipliers=multipliers, chained=chained
+    )
     constants = [layer.best for layer in report.layers]
     mean = module.get_buffer("mean") if isinstance(module, Network) else torch.zeros(1, 1, 1)
     distances = row_distances(classifier.W)

@@ -9,7 +9,7 @@ from builders import exact, randn
 
 from forward_stability.errors import InputError
 from forward_stability.folded_residual import midpoint
-from forward_stability.multipliers import _ball, _is_positive, lipschitz
+from forward_stability.multipliers import _ball, lipschitz
 from forward_stability.operators import conv_matrix
 from forward_stability.rounding import Ball
 from forward_stability.spectral import proven_norm, proven_symbol
@@ -119,15 +119,15 @@ def test_a_slightly_smaller_constant_is_not_proven():
     T = torch.full((3,), 200.0, dtype=torch.float64)
     B, corner = K2.centre - K1.centre.mH * T, torch.diag(2 * T) - K2.centre.mH @ K2.centre
     rho = float(torch.linalg.eigvalsh(B @ torch.linalg.solve(corner, B.mH)).max())
-    assert _is_positive(_ball(K1, K2, rho * (1 + 1e-8), T))
-    assert not _is_positive(_ball(K1, K2, rho * (1 - 1e-12), T))
-    assert not _is_positive(_ball(K1, K2, rho * (1 + 1e-8), T / 1e4))
+    assert _ball(K1, K2, rho * (1 + 1e-8), T).is_positive()
+    assert not _ball(K1, K2, rho * (1 - 1e-12), T).is_positive()
+    assert not _ball(K1, K2, rho * (1 + 1e-8), T / 1e4).is_positive()
 
 
 def test_a_ball_is_positive_if_every_matrix_in_it_is():
     centre = torch.diag(torch.tensor([2.0, 3.0])).to(torch.complex128)[None]
-    assert _is_positive(Ball(centre, torch.tensor([1.1]).double()))
-    assert not _is_positive(Ball(centre, torch.tensor([2.1]).double()))
+    assert Ball(centre, torch.tensor([1.1]).double()).is_positive()
+    assert not Ball(centre, torch.tensor([2.1]).double()).is_positive()
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1e-30, 1e30, 1e150])
