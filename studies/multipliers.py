@@ -3,9 +3,9 @@
     python studies/multipliers.py
 
 For each folder of results/ with weights: the constant a by Theorem 5 or 6 (sharpened), by the
-midpoint and the weighted norms, by multipliers, by weights that are handed on (chained); what the
-steepest of a few pairs of inputs attains; and for each residual layer the three constants and the seconds that multipliers take, on one
-thread. Written to results/multipliers.json.
+midpoint and the weighted norms, by multipliers, and by weights that are handed on (chained); what
+the steepest of a few pairs of inputs attains; and for each residual layer the three constants and
+the seconds that multipliers take, on one thread. Written to results/multipliers.json.
 """
 
 import argparse

@@ -189,17 +189,33 @@ def _proven(link: Link, P: Tensor, P_next: Tensor, T: Tensor) -> float:
 
 
 def _matrix(link: Link, q: float, P: Tensor, P_next: Tensor, T: Tensor) -> Ball:
-    """M of every frequency, with the errors of the symbols and of its computation."""
+    """M of every frequency, with the errors of the symbols and of its computation.
+
+    Rows and columns are divided by powers of two, so that qP, P' and 2T are about 1.
+    """
     G, H, A, exact = link.G, link.H, link.A, torch.zeros_like(link.G.radius)
-    diagonal = torch.cat([q * link.weights(P), 2 * T]).to(G.centre.dtype)
-    N = Ball(torch.cat([G.centre, -H.centre], -1), G.radius + H.radius)
-    square = Ball(N.centre.mH.resolve_conj(), N.radius)
-    square = square @ Ball(torch.diag(P_next.expand(G.centre.shape[-2])).to(N.centre), exact) @ N
-    side = Ball(A.centre.mH.resolve_conj(), A.radius) @ Ball(torch.diag(T).to(N.centre), exact)
-    centre = torch.diag(diagonal) - square.centre
-    into = G.centre.shape[-1]
-    centre[:, :into, into:] -= side.centre
-    centre[:, into:, :into] -= side.centre.mH
-    total = frobenius(centre) + square.size + 2 * side.size
-    radius = square.radius + 2 * side.radius + gamma(8) * total
-    return Ball(centre, radius * (1 + gamma(8)))
+    into, hidden, behind = (_root(w) for w in (q * link.weights(P), 2 * T, 1 / P_next))
+    rows = [Ball(K.centre / behind[:, None] / columns, K.radius / behind.min() / columns.amin())
+            for K, columns in ((G, into), (H, hidden)) if len(columns)]  # fmt: skip
+    N = Ball(
+        torch.cat([row.centre * sign for row, sign in zip(rows, (1, -1), strict=False)], -1),
+        sum((row.radius for row in rows), exact),
+    )
+    weights = torch.diag((P_next * behind.square()).expand(G.centre.shape[-2])).to(N.centre)
+    square = Ball(N.centre.mH.resolve_conj(), N.radius) @ Ball(weights, exact) @ N
+    diagonal = torch.cat([q * link.weights(P) / into.square(), 2 * T / hidden.square()])
+    centre, radius = torch.diag(diagonal).to(N.centre) - square.centre, square.radius
+    total = frobenius(centre) + square.size
+    if len(T):
+        A = Ball(A.centre * hidden[:, None] / into, A.radius * hidden.max() / into.min())
+        half = torch.diag(T / hidden.square()).to(N.centre)
+        side = Ball(A.centre.mH.resolve_conj(), A.radius) @ Ball(half, exact)
+        centre[:, : len(into), len(into) :] -= side.centre
+        centre[:, len(into) :, : len(into)] -= side.centre.mH
+        radius, total = radius + 2 * side.radius, total + 2 * side.size
+    return Ball(centre, (radius + gamma(8) * total) * (1 + gamma(8)))
+
+
+def _root(x: Tensor) -> Tensor:
+    """A power of two near the square root of each entry."""
+    return torch.ldexp(torch.ones_like(x), torch.frexp(x)[1] // 2)

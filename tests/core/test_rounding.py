@@ -323,3 +323,9 @@ def test_midpoint_is_a_bound_at_every_scale():
         bound = midpoint(K1 * scale, K2 / scale, (1, 1), float(abs(a)) * (1 + 1e-15))
         assert max(abs(1 - a), 1) <= Fraction(bound)
         assert bound == pytest.approx(float(max(abs(1 - a / 2) + abs(a) / 2, 1)), rel=1e-12)
+
+
+def test_a_ball_is_positive_if_every_matrix_in_it_is():
+    centre = torch.diag(torch.tensor([2.0, 3.0])).to(torch.complex128)[None]
+    assert Ball(centre, torch.tensor([1.1]).double()).is_positive()
+    assert not Ball(centre, torch.tensor([2.1]).double()).is_positive()
