@@ -14,7 +14,7 @@ import { stage } from "./stage.js";
 
 const A1 = [[1, 0], [0.6, 0.7]];
 const [LOW, HIGH] = [0.2, 20];
-const LEVELS = [1.1, 1.25, 1.5, 2, 3, 5];
+const LEVELS = [1.25, 1.5, 2, 3, 5];
 
 /** 2/D of SLL, with Gershgorin's sums D of A1 A1ᵀ. */
 const SLL = A1.map((v) => 2 / A1.reduce((sum, w) => sum + Math.abs(dot(v, w)), 0));
@@ -26,7 +26,7 @@ function compute({ u1, u2 }) {
   const A2 = transpose([u1, u2]);
   const same = uniform(A1, A2);
   const T = best(A1, A2);
-  return { A2, T, least: proven(A1, A2, T), same: [same, same], lines: levels(A2, LEVELS, "bound thin") };
+  return { A2, T, least: proven(A1, A2, T), same: [same, same], lines: labelled(levels(A2, LEVELS, "bound thin")) };
 }
 
 const solve = latest(compute, ["u1", "u2"]);
@@ -45,6 +45,16 @@ function levels(A2, constants, look) {
   return lines.map((mark) =>
     mark.kind === "lines" ? { ...mark, pieces: mark.pieces.map((piece) => piece.map(([x, y]) => [10 ** x, 10 ** y])) } : mark,
   );
+}
+
+/** Lines with their L, where T₁T₂ is largest. @param {Mark[]} lines @returns {Mark[]} */
+function labelled(lines) {
+  return lines.flatMap((mark, i) => {
+    const points = mark.kind === "lines" ? mark.pieces.flat() : [];
+    if (!points.length) return [];
+    const [x, y] = points.reduce((far, z) => (z[0] * z[1] > far[0] * far[1] ? z : far));
+    return [mark, { kind: "text", at: [x, y * 1.05], text: readable(LEVELS[i]), look: "bound" }];
+  });
 }
 
 /** The T with B = 0, if each column of A2 is along its row of A1. @param {typeof start} state */
