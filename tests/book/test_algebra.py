@@ -1,20 +1,26 @@
 """What the live figures compute with is what the package computes, on random and on worst cases."""
 
 import json
+from fractions import Fraction
+from math import inf, isinf
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from builders import exact as fractions
 
 import forward_stability as fs
 from forward_stability.book.live.compose import compose
 from forward_stability.book.live.figure import evaluate
+from forward_stability.multipliers import lipschitz
 from forward_stability.prox import relu
 
 NAMES = {
     "algebra": "apply, multiply, singularValues, spectralNorm, transpose",
     "steps": "force, path, step, velocity",
     "flow": "flow",
+    "multipliers": "best, edge, proven, stretch, uniform",
 }
 MODULE = compose(
     "entry",
@@ -116,3 +122,92 @@ def test_the_flow_on_a_circle_that_meets_no_wall():
     angle = torch.linspace(0, 6.0, 3001, dtype=torch.float64)
     wanted = centre + 0.5 * torch.stack([angle.cos(), angle.sin()], 1)
     assert float((found - wanted).abs().max()) <= 1e-12
+
+
+def layers() -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """A1 and A2 of two hidden units: random and scaled ones, and those that are hard."""
+    generator = torch.Generator().manual_seed(2)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    random = {f"random {i}": (draw(2, d), draw(d, 2)) for i, d in enumerate((1, 2, 2, 3, 5))}
+    A1, A2 = random["random 1"]
+    flat = torch.ones(2, 2, dtype=torch.float64)
+    scaled = {f"scaled {s}": (A1 * s, A2 / s) for s in (1e-100, 1e-9, 1e100)}
+    hard = {
+        "symmetric": (A1, A1.T),
+        "far": (1e3 * A1, A2),
+        "parallel": (A1, flat),
+        "against": (flat, -flat),
+        "silent": (A1, A2 * exact([1.0, 0.0])),
+    }
+    return random | scaled | hard
+
+
+def is_proven(L: float, A1: torch.Tensor, A2: torch.Tensor, T: torch.Tensor) -> bool:
+    """Whether M of L² = 1 + ρ is positive definite, in fractions: elimination without rounding."""
+    one, two, t = (fractions(value) for value in (A1, A2, T))
+    B = two - one.T * t
+    eye = np.eye(len(two), dtype=int)
+    M = np.block([[(Fraction(L) ** 2 - 1) * eye, B], [B.T, 2 * np.diag(t) - two.T @ two]])
+    for k in range(len(M)):
+        if M[k, k] <= 0:
+            return False
+        M[k + 1 :] -= np.outer(M[k + 1 :, k] / M[k, k], M[k])
+    return True
+
+
+def proven(A1: torch.Tensor, A2: torch.Tensor, T: Any) -> float:
+    """What the figure says; JSON has no infinity."""
+    given = ", ".join(
+        json.dumps(torch.as_tensor(a, dtype=torch.float64).tolist()) for a in (A1, A2, T)
+    )
+    return float(evaluate(MODULE, f"String(exported.proven({given}))"))
+
+
+@pytest.mark.parametrize("name", layers())
+def test_what_multipliers_prove_is_exact_to_the_twelfth_digit(name: str):
+    A1, A2 = layers()[name]
+    same, known = call("uniform", A1, A2), 0
+    norms = [float(torch.linalg.matrix_norm(A, ord=2)) for A in (A1, A2)]
+    assert same == pytest.approx(norms[1] / norms[0] + norms[1] ** 2, rel=1e-13)
+    assert is_proven((1 + norms[0] * norms[1]) * (1 + 1e-13), A1, A2, exact([same, same]))
+    low = 1e-3
+    for factors in ((1, 1), (1, 4), (4, 1), (0.7, 1.5), (low, 1), (1, low), (low, low), (99, 99)):
+        T = same * exact(factors)
+        L = proven(A1, A2, T)
+        if isinf(L):
+            assert not is_proven(1e200, A1, A2, T)
+            continue
+        known += 1
+        assert is_proven(L * (1 + 1e-12), A1, A2, T)
+        assert not is_proven(L * (1 - 1e-12), A1, A2, T)
+    assert known >= 3
+
+
+@pytest.mark.parametrize("name", layers())
+def test_the_best_multipliers_are_those_of_the_package(name: str):
+    A1, A2 = layers()[name]
+    least = proven(A1, A2, call("best", A1, A2))
+    wanted = lipschitz(A1, A2, precision=1e-7)
+    assert least == pytest.approx(wanted.constant, rel=1e-6)
+    sets = torch.cartesian_prod(*[exact([0.0, 1.0])] * 2)
+    steps = torch.eye(len(A2)) - A2 @ (sets.reshape(-1, 2, 1) * A1)
+    stretch = float(torch.linalg.matrix_norm(steps, ord=2).max())
+    assert call("stretch", A1, A2) == pytest.approx(stretch, rel=1e-13)
+    assert stretch <= least * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("name", layers())
+def test_at_the_edge_multipliers_cease_to_prove_anything(name: str):
+    A1, A2 = layers()[name]
+    T1 = 0.7 * float(A2[:, 0] @ A2[:, 0])
+    T2 = call("edge", A2, T1)
+    ends = torch.linalg.eigvalsh(2 * torch.diag(exact([T1, T2])) - A2.T @ A2)
+    assert float(ends[0].abs()) <= 1e-13 * float(ends[1])
+    near = 1e-9 * max(T1, T2)
+    assert proven(A1, A2, [T1, T2 + near]) < inf
+    assert proven(A1, A2, [T1, T2 - near]) == inf
+    assert proven(A1, A2, [T1 / 1.5, 1e9 * near * 9]) == inf
+    assert proven(A1, A2, [-T1, T2]) == inf

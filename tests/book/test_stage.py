@@ -11,6 +11,7 @@ from test_live import FIGURES
 
 from forward_stability.book import figures
 from forward_stability.book.live import Page as LivePage
+from forward_stability.book.live import modules, style
 from forward_stability.book.live.figure import live, still
 
 NAMES = [name.removeprefix("figure_") for name in FIGURES]
@@ -193,11 +194,13 @@ def test_in_a_kernel_python_sees_the_state_and_has_a_still_picture(place: tuple[
     assert "state" in widget.get_state()
 
 
-def test_two_figures_of_a_page_do_not_share_what_clips_them(browser: Browser, tmp_path: Path):
+def test_two_figures_of_a_page_share_modules_but_not_what_clips_them(
+    browser: Browser, tmp_path: Path
+):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(figures.PAGE, "1")
         patch.setattr(LivePage, "carried", set())
-        two = (live(name, ALT)._repr_mimebundle_()["text/html"] for name in ("bowl", "only"))
+        two = [live(name, ALT)._repr_mimebundle_()["text/html"] for name in ("bowl", "only")]
         path = tmp_path / "page.html"
         path.write_text(f'<!doctype html><meta charset="utf-8">{"".join(two)}', "utf-8")
     page = browser.new_page()
@@ -205,4 +208,7 @@ def test_two_figures_of_a_page_do_not_share_what_clips_them(browser: Browser, tm
     page.locator(".fs-words").nth(1).wait_for()
     names = page.eval_on_selector_all("clipPath", "all => all.map(e => e.id)")
     assert len(set(names)) == len(names) == 4
+    carried = page.eval_on_selector_all("script[data-live]", "all => all.map(s => s.textContent)")
+    assert set(carried) == {*modules("figure_bowl"), *modules("figure_only"), style()}
+    assert len(set(carried)) == len(carried)
     page.close()

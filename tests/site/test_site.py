@@ -366,8 +366,7 @@ def test_a_page_is_light(visit: Visit):
     assert sum(sizes.values()) <= (HEAVY if networks else WEIGHT), sizes
     if LIVE.match(visit.name):
         own = {url: size for url, size in sizes.items() if "/vendor/mathjax/" not in url}
-        # Chapter 6 misses it: its two figures carry a copy of the stage each.
-        assert sum(own.values()) <= (360_000 if "06_" in visit.name else LIGHT), own
+        assert sum(own.values()) <= LIGHT, own
 
 
 def test_networks_are_loaded_when_their_explorer_is_near(visit: Visit, browser: Browser):

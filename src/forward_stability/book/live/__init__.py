@@ -20,13 +20,13 @@ import anywidget
 import traitlets
 
 from forward_stability.book.figures import on_page
-from forward_stability.book.live.compose import compose
+from forward_stability.book.live.compose import compose, parts
 
 
-def module(explorer: str) -> str:
-    """The ES module of an explorer, such as ``noise_explorer``, with the text of its worker."""
+def modules(explorer: str) -> list[str]:
+    """The parts of the ES module of an explorer or figure; that of its worker's text is one."""
     worker = json.dumps(compose("worker"))
-    return compose(explorer, {"worker_source": f"export const WORKER = {worker};"})
+    return parts(explorer, {"worker_source": f"export const WORKER = {worker};"})
 
 
 def resource(name: str) -> str:
@@ -63,7 +63,7 @@ class Widget(anywidget.AnyWidget):
         self, explorer: str, spec: dict[str, Any], files: dict[str, bytes], text: str
     ) -> None:
         self.text = text
-        self._esm, self._css = module(explorer), style()
+        self._esm, self._css = "\n".join(modules(explorer)), style()
         super().__init__(spec=spec, files=files)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
@@ -76,7 +76,8 @@ class Widget(anywidget.AnyWidget):
 class Page:
     """An explorer on a page without a kernel.
 
-    What several explorers of one page need, such as a network, is carried by the first of them.
+    What several explorers of one page need, such as a network or the stage, is carried by the first
+    of them: texts as they are, which compress well, and files in base64.
     """
 
     carried: ClassVar[set[str]] = set()
@@ -92,27 +93,25 @@ class Page:
         still: str = "",
     ) -> None:
         self.spec, self.text, self.state, self.still = spec, text, state or {}, still
-        self.parts = {
-            "module": module(explorer).encode(),
-            "style": style().encode(),
-        }
-        self.files = files
+        self.modules, self.files = modules(explorer), files
 
     def _repr_mimebundle_(self, **_kwargs: Any) -> dict[str, str]:
         carried: list[str] = []
 
-        def carry(content: bytes) -> str:
-            digest = hashlib.sha256(content).hexdigest()[:16]
+        def carry(text: str) -> str:
+            digest = hashlib.sha256(text.encode()).hexdigest()[:16]
             if digest not in self.carried:
                 self.carried.add(digest)
-                text = base64.b64encode(content).decode()
                 carried.append(f'<script type="text/plain" data-live="{digest}">{text}</script>')
             return digest
 
-        parts = {
-            "module": carry(self.parts["module"]),
-            "style": carry(self.parts["style"]),
-            "files": {name: carry(content) for name, content in self.files.items()},
+        needs = {
+            "modules": [carry(text) for text in self.modules],
+            "style": carry(style()),
+            "files": {
+                name: carry(base64.b64encode(content).decode())
+                for name, content in self.files.items()
+            },
             "spec": self.spec,
             "state": self.state,
         }
@@ -120,6 +119,6 @@ class Page:
             id=self.spec.get("name") or f"live-{uuid.uuid4().hex[:12]}",
             still=self.still,
             carried="\n".join(carried),
-            parts=json.dumps(parts).replace("</", "<\\/"),
+            needs=json.dumps(needs).replace("</", "<\\/"),
         )
         return {"text/html": page, "text/plain": self.text}

@@ -8,7 +8,8 @@ modules that it imports, and returns what it exports. What is understood is
 - ``export`` before a function, a class or a ``const`` with one name;
 - ``export default`` in the first module.
 
-Anything else that begins a line with ``import`` or ``export`` is refused.
+Anything else that begins a line with ``import`` or ``export`` is refused, and so is what would end
+the script element that carries it on a page.
 """
 
 import re
@@ -19,11 +20,18 @@ IMPORT = re.compile(r'^import \{([\w\s,]+)\} from "\./(\w+)\.js";$', re.MULTILIN
 EXPORT = re.compile(
     r"^export (?=(?:async function|function|class) (\w+)|const (\w+) = )", re.MULTILINE
 )
-REFUSED = re.compile(r"^(?:import|export)\b.*", re.MULTILINE)
+REFUSED = re.compile(r"^(?:import|export)\b.*|^.*(?:</script|<!--).*", re.MULTILINE | re.IGNORECASE)
 
 
 def compose(entry: str, given: Mapping[str, str] | None = None) -> str:
-    """A module after all that it imports, as one text that imports nothing.
+    """A module after all that it imports, as one text that imports nothing: its :func:`parts`."""
+    return "\n".join(parts(entry, given))
+
+
+def parts(entry: str, given: Mapping[str, str] | None = None) -> list[str]:
+    """The lines of a module after those of all that it imports, a text for each.
+
+    The text of a module is the same whatever imports it, so that a page can carry it once.
 
     Args:
         entry: the name of a JavaScript file of this package, without its ending.
@@ -34,7 +42,7 @@ def compose(entry: str, given: Mapping[str, str] | None = None) -> str:
     """
     given = given or {}
     exports: dict[str, set[str]] = {}
-    parts: list[str] = []
+    made: list[str] = []
 
     def add(module: str, importers: tuple[str, ...]) -> None:
         if module in importers:
@@ -47,17 +55,17 @@ def compose(entry: str, given: Mapping[str, str] | None = None) -> str:
         text = IMPORT.sub(lambda found: bind(module, found[1], found[2], exports[found[2]]), text)
         if not importers:
             refuse(module, re.sub(r"^export default ", "", text, flags=re.MULTILINE))
-            parts.append(text)
+            made.append(text)
             return
         names = {a or b for a, b in EXPORT.findall(text)}
         text = EXPORT.sub("", text)
         refuse(module, text)
         exports[module] = names
         returned = f"return {{ {', '.join(sorted(names))} }};"
-        parts.append(f"const ${module} = (() => {{\n{text}\n{returned}\n}})();\n")
+        made.append(f"const ${module} = (() => {{\n{text}\n{returned}\n}})();\n")
 
     add(entry, ())
-    return "\n".join(parts)
+    return made
 
 
 def read(module: str) -> str:

@@ -3,7 +3,7 @@
 A figure is one JavaScript module, such as ``figure_corner.js``, on the stage of ``stage.js``. The
 same module draws it on a page, in a kernel (an anywidget, whose ``state`` Python reads and sets)
 and, in a JavaScript engine of Python's, the still picture for readers without either. Chapters 0
-to 11.
+to 11, and 15.
 """
 
 import html

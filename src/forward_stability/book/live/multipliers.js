@@ -1,0 +1,91 @@
+// What multipliers T prove of a layer x − A2 σ(A1 x + b) with two hidden units. Chapter 15.
+
+import { dot, multiply, plus, spectralNorm, times, transpose } from "./algebra.js";
+
+/** @import { Matrix, Vector } from "./algebra.js" */
+
+/** The sets of active units. */
+const SETS = [[0, 0], [1, 0], [0, 1], [1, 1]];
+
+/**
+ * L = √(1 + λmax(B (2T − A2ᵀA2)⁻¹ Bᵀ)) with B = A2 − A1ᵀT; infinite where 2T − A2ᵀA2 is not positive.
+ *
+ * @type {(A1: Matrix, A2: Matrix, T: Vector) => number}
+ */
+export function proven(A1, A2, T) {
+  const u = transpose(A2);
+  const [first, below] = [Math.sqrt(2 * T[0] - dot(u[0], u[0])), dot(u[0], u[1])];
+  const second = Math.sqrt(2 * T[1] - 2 * edge(A2, T[0]));
+  if (!(first > 0 && second > 0)) return Infinity;
+  const [b, c] = A1.map((v, i) => plus(u[i], -T[i], v));
+  const side = times(1 / first, b);
+  return Math.hypot(1, spectralNorm([side, times(1 / second, plus(c, below / first, side))]));
+}
+
+/**
+ * T₂ where, with this T₁, 2T − A2ᵀA2 ceases to be positive.
+ *
+ * @type {(A2: Matrix, T1: number) => number}
+ */
+export function edge(A2, T1) {
+  const [u, w] = transpose(A2);
+  return (dot(w, w) + (dot(u, w) / (2 * T1 - dot(u, u))) * dot(u, w)) / 2;
+}
+
+/**
+ * The largest norm of I − A2 D A1 over all sets D of active units: no L is below.
+ *
+ * @type {(A1: Matrix, A2: Matrix) => number}
+ */
+export function stretch(A1, A2) {
+  const norms = SETS.map((units) => {
+    const J = multiply(A2, A1.map((v, i) => times(-units[i], v)));
+    return spectralNorm(J.map((row, i) => row.map((z, j) => z + Number(i === j))));
+  });
+  return Math.max(...norms);
+}
+
+/**
+ * T₁ = T₂ with which L ≤ 1 + ‖A1‖‖A2‖.
+ *
+ * @type {(A1: Matrix, A2: Matrix) => number}
+ */
+export function uniform(A1, A2) {
+  const [a, b] = [A1, A2].map(spectralNorm);
+  return b / a + b * b;
+}
+
+/**
+ * The T of the least L, by golden sections: L² is convex in T, and so is its minimum over T₂ in T₁.
+ *
+ * @type {(A1: Matrix, A2: Matrix) => Vector}
+ */
+export function best(A1, A2) {
+  const [u] = transpose(A2);
+  const unit = uniform(A1, A2) || 1;
+  const at = (/** @type {number} */ s) => dot(u, u) / 2 + unit * Math.exp(s);
+  const second = (/** @type {number} */ T1) => {
+    const low = edge(A2, T1);
+    return low + unit * Math.exp(lowest((s) => proven(A1, A2, [T1, low + unit * Math.exp(s)])));
+  };
+  const T1 = at(lowest((s) => proven(A1, A2, [at(s), second(at(s))])));
+  return [T1, second(T1)];
+}
+
+const [GOLDEN, REACH, SECTIONS] = [(Math.sqrt(5) - 1) / 2, [-20, 5], 45];
+
+/** Where a function that falls and then rises is least. @param {(s: number) => number} f */
+function lowest(f) {
+  let [from, to] = REACH;
+  let [s, t] = [to - GOLDEN * (to - from), from + GOLDEN * (to - from)];
+  let [low, high] = [f(s), f(t)];
+  for (let i = 0; i < SECTIONS; i++)
+    if (low < high) {
+      [to, t, high] = [t, s, low];
+      low = f((s = to - GOLDEN * (to - from)));
+    } else {
+      [from, s, low] = [s, t, high];
+      high = f((t = from + GOLDEN * (to - from)));
+    }
+  return (from + to) / 2;
+}
