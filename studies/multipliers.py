@@ -3,9 +3,9 @@
     python studies/multipliers.py
 
 For each folder of results/ with weights: the constant a by Theorem 5 or 6 (sharpened), by the
-midpoint and the weighted norms, by multipliers, and by weights that are handed on (chained); what
-the steepest of a few pairs of inputs attains; and for each residual layer the three constants and
-the seconds that multipliers take, on one thread. Written to results/multipliers.json.
+midpoint and the weighted norms, by multipliers; what the steepest of a few pairs of inputs attains;
+and for each residual layer the three constants and the seconds that multipliers take, on one
+thread. Written to results/multipliers.json.
 """
 
 import argparse
@@ -30,9 +30,6 @@ def study(folder: str, steps: int, pairs: int, seed: int) -> dict:
     height, width = size
     layers = fold(network)
     plain, sharp = (certify(network, (height, width), multipliers=m) for m in (False, True))
-    start = perf_counter()
-    chained = certify(network, (height, width), chained=True)
-    seconds = round(perf_counter() - start, 2)
     rows = []
     for before, after, layer, entry in zip(
         plain.layers, sharp.layers, layers, input_sizes(layers, (height, width)), strict=True
@@ -57,8 +54,6 @@ def study(folder: str, steps: int, pairs: int, seed: int) -> dict:
         "theorem": plain["sharpened"].a,
         "midpoint": plain["best"].a,
         "multipliers": sharp["best"].a,
-        "chained": chained["best"].a,
-        "seconds_chained": seconds,
         "found": found.ratio,
         "layers": rows,
     }

@@ -92,7 +92,8 @@ def chain(links: Sequence[Link], steps: int = 80) -> Chain:
         links: the layers.
         steps: for each k.
 
-    Source: LipSDP (Fazlyab et al. 2019), with layers and frequencies apart. Chapter 15.
+    Source: LipSDP (Fazlyab et al. 2019) and ECLipsE (Xu & Sivaranjani 2024), with diagonal weights
+    and frequencies apart. Chapter 15.
     """
     one, count = torch.ones(1, dtype=torch.float64), len(links)
     ends = [link.into for link in links[1:]]

@@ -34,6 +34,19 @@ def test_the_command_prints_and_writes_both_sides(wide, constrained, tmp_path, m
     for certified, attacked in zip(found["certified"], found["accuracy"], strict=True):
         assert certified <= attacked <= found["clean"]
     assert entry["environment"]["torch"] == torch.__version__
+    assert not entry["multipliers"]
+    assert not entry["chained"]
+    least = entry["constant"]
+    for effort in ("--multipliers", "--chained"):
+        command = ["radii", str(tmp_path / "run"), "--images", "1", "--steps", "1", effort]
+        assert cli.main([*command, "--out", str(tmp_path / "radii.json")]) == 0
+        sharper = read_json(tmp_path / "radii.json")
+        assert sharper[effort.removeprefix("--")]
+        assert sharper["constant"] <= least
+        out = str(tmp_path / "constants.json")
+        assert cli.main(["certify", str(tmp_path / "run"), effort, "--out", out]) == 0
+        least = sharper["constant"]
+    assert least < 0.999 * entry["constant"]
 
 
 def test_what_is_attacked_and_counted(wide, constrained, tmp_path, monkeypatch):

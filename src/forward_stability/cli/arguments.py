@@ -6,7 +6,7 @@ before it has loaded or written anything. What depends on data is checked where 
 """
 
 import math
-from argparse import ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -101,3 +101,15 @@ def scheduler(text: str) -> str:
     if urlsplit(text).port is None:
         raise ArgumentTypeError(f"{text!r} lacks a port: write it as {example}")
     return text
+
+
+def add_effort(parser: ArgumentParser) -> None:
+    """How far a constant is sharpened."""
+    parser.add_argument(
+        "--multipliers", action="store_true",
+        help="seek the best multipliers of chapter 15: sharper, in seconds a residual layer",
+    )  # fmt: skip
+    parser.add_argument(
+        "--chained", action="store_true",
+        help="seek weights that are handed on from layer to layer, too: minutes a network",
+    )  # fmt: skip

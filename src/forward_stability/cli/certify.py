@@ -20,10 +20,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--size", type=arguments.count, nargs=2, metavar=("H", "W"),
         help="height and width of the images (default: those of the training images)",
     )  # fmt: skip
-    parser.add_argument(
-        "--multipliers", action="store_true",
-        help="seek the best multipliers of chapter 15: sharper, in seconds a residual layer",
-    )  # fmt: skip
+    arguments.add_effort(parser)
     parser.add_argument(
         "--out", type=arguments.path, metavar="FILE", help="write them as JSON, too"
     )
@@ -35,7 +32,7 @@ def run(args: argparse.Namespace) -> None:
     if args.out:
         check_writable(args.out)
     height, width = args.size or run.info["data"]["image_shape"][1:]
-    report = certify(run.network(), (height, width), args.multipliers)
+    report = certify(run.network(), (height, width), args.multipliers, args.chained)
     print(report)
     if args.out:
         write_json(args.out, report.to_dict())

@@ -28,6 +28,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--restarts", type=arguments.count, default=10, metavar="N",
         help="of the attack (default: 10)",
     )  # fmt: skip
+    arguments.add_effort(parser)
     parser.add_argument(
         "--out", type=arguments.path, metavar="FILE", help="write them as JSON, too"
     )
@@ -39,8 +40,10 @@ def run(args: argparse.Namespace) -> None:
     if args.out:
         check_writable(args.out)
     c = measure_radii(
-        run, run.dataset(), images=args.images, steps=args.steps, restarts=args.restarts
-    )
+        run, run.dataset(),
+        images=args.images, steps=args.steps, restarts=args.restarts,
+        multipliers=args.multipliers, chained=args.chained,
+    )  # fmt: skip
     found, inside = c["attack"], c["attack"]["inside_certified_radius"]
     holds = "hold" if c["hypotheses_hold"] else "do not all hold"
     print(

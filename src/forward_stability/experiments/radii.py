@@ -20,7 +20,14 @@ RADII = (36 / 255, 72 / 255, 108 / 255)
 
 
 def measure_radii(
-    run: Run, dataset: Dataset, *, images: int = 1000, steps: int = 100, restarts: int = 10
+    run: Run,
+    dataset: Dataset,
+    *,
+    images: int = 1000,
+    steps: int = 100,
+    restarts: int = 10,
+    multipliers: bool = False,
+    chained: bool = False,
 ) -> dict[str, Any]:
     r"""Certified radii of a trained network, and an attack on it.
 
@@ -34,6 +41,7 @@ def measure_radii(
         dataset: the data it was trained on.
         images: how many test images are attacked.
         steps, restarts: of the attack.
+        multipliers, chained: as for :func:`~forward_stability.certificates.certify`.
 
     Returns:
         ready for JSON: accuracies as fractions, radii in units of pixels in [0, 1].
@@ -46,7 +54,7 @@ def measure_radii(
     check_positive(images=images, steps=steps, restarts=restarts)
     network, (height, width) = run.network(), dataset.test_images.shape[2:]
     report = certify(network, (height, width))
-    certificate = certifier(network, (height, width))
+    certificate = certifier(network, (height, width), multipliers, chained)
 
     def certify_images(x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Whether each answer is right, and the certified radius."""
@@ -80,6 +88,8 @@ def measure_radii(
         "network": network.name,
         "hypotheses_hold": report.hypotheses_hold,
         "constant": certificate.constant,
+        "multipliers": multipliers,
+        "chained": chained,
         "test_images": len(labels),
         "clean": right.double().mean().item(),
         "median_radius": median if isfinite(median) else None,  # None: no image matters
