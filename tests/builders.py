@@ -42,6 +42,16 @@ def exact(x: torch.Tensor) -> np.ndarray:
     return np.vectorize(Fraction)(x.numpy().astype(object))
 
 
+def positive(M: np.ndarray) -> bool:
+    """Whether a matrix of fractions is positive definite, by elimination without rounding."""
+    M = M.copy()
+    for k in range(len(M)):
+        if M[k, k] <= 0:
+            return False
+        M[k + 1 :] -= np.outer(M[k + 1 :, k] / M[k, k], M[k])
+    return True
+
+
 def randn(*shape: int) -> torch.Tensor:
     return torch.randn(*shape, dtype=torch.float64)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from builders import exact as fractions
+from builders import positive
 
 import forward_stability as fs
 from forward_stability.book.live.compose import compose
@@ -146,16 +147,12 @@ def layers() -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
 
 
 def is_proven(L: float, A1: torch.Tensor, A2: torch.Tensor, T: torch.Tensor) -> bool:
-    """Whether M of L² = 1 + ρ is positive definite, in fractions: elimination without rounding."""
+    """Whether M of L² = 1 + ρ is positive definite, in fractions."""
     one, two, t = (fractions(value) for value in (A1, A2, T))
     B = two - one.T * t
     eye = np.eye(len(two), dtype=int)
-    M = np.block([[(Fraction(L) ** 2 - 1) * eye, B], [B.T, 2 * np.diag(t) - two.T @ two]])
-    for k in range(len(M)):
-        if M[k, k] <= 0:
-            return False
-        M[k + 1 :] -= np.outer(M[k + 1 :, k] / M[k, k], M[k])
-    return True
+    corner = 2 * np.diag(t) - two.T @ two
+    return positive(np.block([[(Fraction(L) ** 2 - 1) * eye, B], [B.T, corner]]))
 
 
 def proven(A1: torch.Tensor, A2: torch.Tensor, T: Any) -> float:

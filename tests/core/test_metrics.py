@@ -6,7 +6,7 @@ from math import prod
 import numpy as np
 import pytest
 import torch
-from builders import exact, randn
+from builders import exact, positive, randn
 
 from forward_stability.certificates import certify_layers
 from forward_stability.folded_residual import FoldedOriginal, FoldedResidual, FoldedSymmetric
@@ -32,16 +32,6 @@ def ball(matrix):
 
 def link_of(G, H, A):
     return Link(ball(G), ball(H), ball(A), G.shape[1])
-
-
-def positive(M):
-    """Whether a matrix of fractions is positive definite, by elimination without rounding."""
-    M = M.copy()
-    for k in range(len(M)):
-        if M[k, k] <= 0:
-            return False
-        M[k + 1 :] -= np.outer(M[k + 1 :, k] / M[k, k], M[k])
-    return True
 
 
 def jacobians(G, H, A):

@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from builders import exact, randn
+from builders import exact, positive, randn
 
 from forward_stability.errors import InputError
 from forward_stability.folded_residual import midpoint
@@ -29,16 +29,6 @@ def with_these(A1, A2, T):
         return float("inf")
     B = A2 - A1.mT * T
     return float((1 + torch.linalg.eigvalsh(B @ torch.linalg.solve(corner, B.mT)).max()).sqrt())
-
-
-def positive(M):
-    """Whether a matrix of fractions is positive definite, by elimination without rounding."""
-    M = M.copy()
-    for k in range(len(M)):
-        if M[k, k] <= 0:
-            return False
-        M[k + 1 :] -= np.outer(M[k + 1 :, k] / M[k, k], M[k])
-    return True
 
 
 @pytest.mark.parametrize("seed", range(40))
