@@ -23,6 +23,7 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
+from forward_stability.multipliers import minimise
 from forward_stability.rounding import Ball, frobenius, gamma
 
 STAGES, FREQUENCIES = (20.0, 60.0, 200.0), 24
@@ -136,10 +137,12 @@ def chain(links: Sequence[Link], steps: int = 80) -> Chain:
 
 
 def _start(link: Link) -> Tensor:
-    """The logarithm of a T that is the same for all units, of a few that are tried."""
-    H, one = link.H.centre, torch.ones(1, dtype=torch.float64)
+    """The logarithm of the T that is best for a residual layer alone, or of one for all units."""
+    G, H, A, one = link.G.centre, link.H.centre, link.A.centre, torch.ones(1, dtype=torch.float64)
     if not H.shape[-1]:
         return one[:0]
+    if G.shape[-1] == G.shape[-2] and bool((torch.eye(G.shape[-1]) == G).all()):
+        return minimise(A, H, 1e-2)[1].log()
     top = float(torch.linalg.matrix_norm(H, ord=2).max()) ** 2
     tried = [torch.full(H.shape[-1:], top * f, dtype=torch.float64) for f in (0.75, 1, 1.5, 2, 4)]
     return min(tried, key=lambda T: float(_eigenvalues(link, one, one, T).max())).log()

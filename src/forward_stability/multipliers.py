@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from forward_stability.errors import InputError
-from forward_stability.layer import Size
 from forward_stability.rounding import Ball, gamma, power_of_two
 from forward_stability.spectral import proven_symbol
 
@@ -42,7 +41,9 @@ class Multiplier:
 
 
 @torch.no_grad()
-def lipschitz(K1: Tensor, K2: Tensor, size: Size = (1, 1), precision: float = 1e-3) -> Multiplier:
+def lipschitz(
+    K1: Tensor, K2: Tensor, size: tuple[int, int] = (1, 1), precision: float = 1e-3
+) -> Multiplier:
     r"""The best L of the inequality for x ↦ x − A2 σ(A1 x + b), whatever b.
 
     The least ρ is a convex problem in (ρ, T): Newton's method on
@@ -80,7 +81,7 @@ def lipschitz(K1: Tensor, K2: Tensor, size: Size = (1, 1), precision: float = 1e
         return Multiplier(T, 1.0, 0.0)
     K1, K2, units = balanced(K1[used], K2[:, used])
     A1, A2 = (proven_symbol(K, size) for K in (K1, K2))
-    rho, part, gap = _minimise(A1.centre, A2.centre, precision)
+    rho, part, gap = minimise(A1.centre, A2.centre, precision)
     T[used] = part * units
     for room in (1e-12, 1e-10, 1e-8, 1e-6):
         raised = rho * (1 + room) + room
@@ -111,7 +112,7 @@ def _matrix(A1: Tensor, A2: Tensor, rho: float, T: Tensor) -> Tensor:
     return torch.cat([top, torch.cat([B.mH, corner], -1)], -2)
 
 
-def _minimise(A1: Tensor, A2: Tensor, precision: float) -> tuple[float, Tensor, float]:
+def minimise(A1: Tensor, A2: Tensor, precision: float) -> tuple[float, Tensor, float]:
     """ρ, T and the gap: the frequencies that matter first, and then those that T breaks."""
     least = float(torch.linalg.eigvalsh(A2.mH @ A2).max()) + 1e-8
     T = torch.full(A1.shape[-2:-1], 0.75 * least, dtype=torch.float64)

@@ -1,5 +1,6 @@
 """Norms that are handed on: proven in fractions, and against dense matrices and active units."""
 
+from dataclasses import replace
 from fractions import Fraction
 from math import prod
 
@@ -19,7 +20,7 @@ from forward_stability.folding import (
     FoldedPooling,
     forward,
 )
-from forward_stability.metrics import Link, _proven, affine_link, chain
+from forward_stability.metrics import Link, _matrix, _proven, affine_link, chain
 from forward_stability.multipliers import lipschitz
 from forward_stability.operators import conv_matrix, global_pool, pad_channels, pool2
 from forward_stability.rounding import Ball
@@ -67,6 +68,23 @@ def test_the_weights_of_one_layer_are_proven_in_fractions(seed):
     for J in jacobians(G, H, A):
         weighted = P_next.sqrt()[:, None] * J / P.sqrt()
         assert float(torch.linalg.matrix_norm(weighted, ord=2)) ** 2 <= q * (1 + 1e-12)
+
+
+def test_a_smaller_constant_is_not_proven_and_errors_of_symbols_count():
+    torch.manual_seed(5)
+    G, H, A = randn(3, 2), randn(3, 4), randn(4, 2)
+    P, P_next, T = (torch.rand(n).double() + 0.5 for n in (2, 3, 4))
+    T = T + float(torch.linalg.matrix_norm((H.T * P_next) @ H, ord=2))
+    link = link_of(G, H, A)
+    q = _proven(link, P, P_next, T)
+    assert _matrix(link, q * (1 + 1e-9), P, P_next, T).is_positive()
+    assert not _matrix(link, q * (1 - 1e-9), P, P_next, T).is_positive()
+    for name in ("G", "H", "A"):
+        part = getattr(link, name)
+        blurred = replace(link, **{name: Ball(part.centre, part.radius + 1e-3)})
+        assert _matrix(link, 1.5 * q, P, P_next, T).is_positive()
+        assert _matrix(blurred, 1.5 * q, P, P_next, T).is_positive()
+        assert not _matrix(blurred, q * (1 + 1e-5), P, P_next, T).is_positive()
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -161,7 +179,7 @@ def global_pooling(size):
     ],
 )
 def test_a_link_is_its_layer_in_weighted_norms(make, size, options):
-    """With some channels of hidden units active, the norm is that of the dense matrix."""
+    """With channels of hidden units active in part, it has the dense matrix's singular values."""
     torch.manual_seed(0)
     layer, (G, H, A) = make(size, **options)
     link, h = layer.link(size, 3), len(layer.link(size, 3).A.centre[0])
@@ -170,11 +188,12 @@ def test_a_link_is_its_layer_in_weighted_norms(make, size, options):
     J = G if H is None else G - H @ (D.repeat_interleave(len(A) // h)[:, None] * A)
     left = P_next.sqrt().repeat_interleave(len(J) // out)[:, None]
     right = P.sqrt().repeat_interleave(J.shape[1] // 3)
-    dense = torch.linalg.matrix_norm(left * J / right, ord=2)
+    dense = torch.linalg.svdvals(left * J / right)
     blocks = link.G.centre - link.H.centre @ (D[:, None] * link.A.centre)
     weighted = P_next.sqrt()[:, None] * blocks / link.weights(P).sqrt()
-    found = torch.linalg.matrix_norm(weighted, ord=2).max()
-    assert float(found) == pytest.approx(float(dense), rel=1e-12)
+    found = torch.linalg.svdvals(weighted).flatten()
+    assert float(found.max()) == pytest.approx(float(dense.max()), rel=1e-12)
+    assert float((found[:, None] - dense).abs().amin(1).max()) <= 1e-12 * float(dense.max())
 
 
 def test_odd_images_and_flattening_end_a_chain():
