@@ -23,7 +23,7 @@ from paper_numbers import chapter_of
 WIDTH, LINE, GAP, CHAPTERS, ARCS = 344, 18, 8, 22, 92
 """Sizes in pixels: of the picture, a line of text, a gap, and what chapters and arcs take."""
 
-LETTERS = 34
+LETTERS = 33
 """What a line of text holds."""
 
 ALWAYS = ("theorem", "lemma")
@@ -41,7 +41,7 @@ class Statement:
     label: str
     kind: str
     name: str
-    title: str
+    heading: str
     page: str
     uses: set[str] = field(default_factory=set)
 
@@ -94,11 +94,13 @@ def statement(env: BuildEnvironment, node: nodes.Element, page: str) -> Statemen
     label, title = node["label"], node["title"].strip().removeprefix("(").removesuffix(")")
     if node.get("headed"):  # by a title such as "Theorem 2 (paper) Growth"
         name = getattr(env, "proof_list")[label]["reference"]  # noqa: B009
-        title = title.partition(" (paper)")[2].lstrip(", ")
+        rest = title.partition(" (paper)")[2]
+        heading = name + (rest if rest.startswith(",") else f":{rest}")
     else:
         number = env.toc_fignumbers[page][node["countertype"]][label]
         name = f"{node['realtype'].title()} {'.'.join(map(str, number))}"
-    return Statement(label, node["realtype"], name, title, page)
+        heading = f"{name}: {title}"
+    return Statement(label, node["realtype"], name, heading, page)
 
 
 def draw(found: list[Statement], address: Callable[[Statement], str]) -> str:
@@ -114,23 +116,23 @@ def draw(found: list[Statement], address: Callable[[Statement], str]) -> str:
     rows, arcs, rules, y, last = [], [], [], GAP, ""
     for s in drawn:
         y += GAP if s.page != last else 0
-        lines = textwrap.wrap(f"{s.name}: {s.title}", LETTERS)
+        lines = textwrap.wrap(s.heading, LETTERS)
         middle, tall = y + LINE / 2 + GAP / 2, LINE * len(lines) + GAP
         if s.page != last:
             rows.append(
                 f'<text x="0" y="{middle + 4:g}" class="chapter">{chapter_of(s.page)}</text>'
             )
         uses = [names[label] for label in names if label in s.uses]
-        title = f"uses {', '.join(uses)}" if uses else "uses no other"
+        use = f"uses {', '.join(uses)}" if uses else "uses no other"
         if users[s.label]:
-            title += f"; used for {', '.join(user.name for user in users[s.label])}"
+            use += f"; used for {', '.join(user.name for user in users[s.label])}"
         text = "".join(
             f'<tspan x="{ARCS + 12}" y="{middle + 4 + LINE * i:g}">{html.escape(line)}</tspan>'
             for i, line in enumerate(lines)
         )
         rows.append(
             f'<a href="{address(s)}" class="reference internal" data-label="{s.label}" '
-            f'aria-label="{html.escape(f"{s.name}: {s.title}; {title}")}">'
+            f'aria-label="{html.escape(f"{s.heading}; {use}")}">'
             f'<rect x="{ARCS}" y="{y}" width="{WIDTH - ARCS}" height="{tall}"/>'
             f'<circle cx="{ARCS}" cy="{middle:g}" r="3.5"/><text>{text}</text></a>'
         )
