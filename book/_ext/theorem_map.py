@@ -126,7 +126,7 @@ def draw(found: list[Statement], address: Callable[[Statement], str]) -> str:
         use = f"uses {', '.join(uses)}" if uses else "uses no other"
         if users[s.label]:
             use += f"; used for {', '.join(user.name for user in users[s.label])}"
-        text = "".join(
+        text = " ".join(
             f'<tspan x="{ARCS + 12}" y="{middle + 4 + LINE * i:g}">{html.escape(line)}</tspan>'
             for i, line in enumerate(lines)
         )
