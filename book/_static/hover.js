@@ -8,7 +8,7 @@
   const LINKS = ".bd-article a.reference.internal";
   const DELAY = 200; // milliseconds until a preview comes, and until it goes
   const GAP = 4, MARGIN = 8; // pixels to the reference, and to the edges of the window
-  /** @type {{ link: HTMLAnchorElement, box: HTMLElement } | null} */
+  /** @type {{ link: Element, box: HTMLElement } | null} */
   let shown = null; // a reference and the box of its preview
   let timer = 0;
   /** @type {Promise<Record<string, string>> | undefined} */
@@ -25,13 +25,14 @@
     return texts;
   }
 
-  /** @param {HTMLAnchorElement} link */
+  /** @param {Element} link also one of a drawing */
   async function show(link) {
     if (link === shown?.link) return;
     hide();
     const box = document.createElement("div");
     const mine = (shown = { link, box });
-    const text = (await load())[link.pathname.slice(root.pathname.length) + link.hash];
+    const { pathname, hash } = new URL(link.getAttribute("href") ?? "", location.href);
+    const text = (await load())[pathname.slice(root.pathname.length) + hash];
     if (!text || mine !== shown) return;
     Object.assign(box, { id: "preview", role: "tooltip", innerHTML: text });
     box.style.visibility = "hidden"; // until it is typeset and has its place
@@ -66,7 +67,6 @@
 
   document.addEventListener("pointerover", ({ target, pointerType }) => {
     if (pointerType === "touch" || !(target instanceof Element)) return;
-    /** @type {HTMLAnchorElement | null} */
     const link = target.closest(LINKS);
     clearTimeout(timer);
     if (link) timer = setTimeout(show, DELAY, link);
@@ -75,7 +75,7 @@
   });
   document.documentElement.addEventListener("pointerleave", hide);
   document.addEventListener("focusin", ({ target }) => {
-    if (!(target instanceof HTMLAnchorElement)) return;
+    if (!(target instanceof Element)) return;
     if (target.matches(LINKS) && target.matches(":focus-visible")) show(target);
   });
   document.addEventListener("focusout", ({ target }) => {
