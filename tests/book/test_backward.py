@@ -87,3 +87,18 @@ def test_an_attack_stays_in_its_ball_and_says_what_it_found(engine: Page, r, fal
         torch.testing.assert_close(decode(scores), expected, rtol=1e-9, atol=1e-9)
         assert found == (expected.argmax() != clean) == falls
         assert tries <= 12 if falls else tries == 12
+
+
+def test_an_attack_aims_at_one_class_after_another(engine: Page):
+    """First at that with the second largest score; a network that only notes what it is asked."""
+    asked = engine.evaluate("""() => {
+        const scores = new Float64Array([0, 3, 1, 2]), asked = [];
+        const network = {
+            scores: () => scores,
+            gradient: (x, t, j) => (asked.push([t, j]), {scores, gradient: x.map(() => 1)}),
+        };
+        const x = new Float64Array(4);
+        for (let seed = 0; seed < 4; seed++) attack(network, x, 1, {seed, steps: 1});
+        return asked;
+    }""")
+    assert asked == [[1, j] for j in (3, 3, 2, 2, 0, 0, 3, 3)]

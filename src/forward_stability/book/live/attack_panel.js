@@ -110,12 +110,12 @@ export class AttackPanel {
    * @param {() => boolean} goesOn
    */
   async attack(radius, goesOn) {
-    const { round, image } = this;
+    const { round, image } = this, still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     for (let n = 0; n < DESCENTS; n++) {
       const found = await this.network.ask("attack", { image, radius, seed: this.seed++, steps: STEPS });
       if (round !== this.round || !goesOn()) return;
       this.wanted = found.image;
-      this.display(found.image, found.scores);
+      if (!still || found.found || n === DESCENTS - 1) this.display(found.image, found.scores);
       this.count(found.image, found.scores, found.tries + 1);
       if (found.found) return;
     }
