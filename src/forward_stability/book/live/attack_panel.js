@@ -35,7 +35,7 @@ export class AttackPanel {
     this.words = ""; // for a screen reader
     this.easel = new Easel(
       `The copy for ${header.name}: arrow keys move, plus and minus paint`, header.shape, 2, paint);
-    this.certified = element("p");
+    this.certified = element("p", { class: "fs-moved" });
     this.verdict = element("strong");
     this.moved = element("p", { class: "fs-moved" });
     this.inside = element("p", { class: "fs-tally" });
