@@ -1,17 +1,15 @@
 """The engine in the browser against PyTorch: every layer, the scores, and the noise."""
 
-import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import pytest
 import torch
+from engine_page import decode, encode, start_engine
 from playwright.sync_api import Browser, Page
 
 from forward_stability.book.export import Export, export_network, export_run
-from forward_stability.book.live.compose import compose
 from forward_stability.experiments.data import load_dataset, scale
 from forward_stability.experiments.noise import seeded_normal
 from forward_stability.experiments.provenance import results_root
@@ -38,37 +36,14 @@ OPTIONS = [  # variant, options of the network
     ("original", {"flatten": (9, 6)}),
     ("S", {"batch_norm": False, "outer_relu": False, "halve": True, "flatten": (9, 6)}),
 ]
-ENGINE = """\
-import { Network } from "./network.js";
-import { standardNormal } from "./normal.js";
-Object.assign(globalThis, { Network, standardNormal });
-"""
 RUNS = sorted(path.parent.name for path in results_root().glob("*/weights.safetensors"))
 
 
 @pytest.fixture(scope="module")
 def engine(browser: Browser) -> Iterator[Page]:
-    page = browser.new_page()
-    page.add_script_tag(content=compose("engine", {"engine": ENGINE}))
-    page.evaluate("""() => {
-        globalThis.bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer;
-        globalThis.text = (numbers) => {
-            const bytes = new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);
-            let all = "";
-            for (const byte of bytes) all += String.fromCharCode(byte);
-            return btoa(all);
-        };
-    }""")
+    page = start_engine(browser)
     yield page
     page.close()
-
-
-def encode(content: bytes) -> str:
-    return base64.b64encode(content).decode()
-
-
-def decode(text: str) -> torch.Tensor:
-    return torch.from_numpy(np.frombuffer(base64.b64decode(text), dtype="<f8").copy())
 
 
 def scores_in_browser(page: Page, content: bytes, images: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,6 @@
 """The noise explorer: an image, a noise and its level, and the answers of networks side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from forward_stability.book.export import export_run
+from forward_stability.book.export import Export, export_run
 from forward_stability.book.live import Page, Widget, for_host
 from forward_stability.errors import InputError
 from forward_stability.experiments.data import Dataset
@@ -44,21 +44,26 @@ def noise_explorer(*runs: str | Run) -> Widget | Page:
     return network_explorer("noise_explorer", "noise explorer", runs)
 
 
-def network_explorer(script: str, title: str, runs: Sequence[str | Run]) -> Widget | Page:
+def network_explorer(
+    script: str,
+    title: str,
+    runs: Sequence[str | Run],
+    export: Callable[[Run], Export] = export_run,
+) -> Widget | Page:
     """An explorer that gets networks and images; see :func:`noise_explorer`."""
     opened = [run if isinstance(run, Run) else Run(run) for run in runs]
     if len({str(run.info["data"]) for run in opened}) != 1:
         raise InputError(f"the {title} needs runs of one data set")
     samples, note = choose_samples(opened[0])
-    exports = {str(i): export_run(run) for i, run in enumerate(opened)}
+    exports = {str(i): export(run) for i, run in enumerate(opened)}
     images = torch.stack([sample.image for sample in samples])
     spec: dict[str, Any] = {
         "networks": list(exports),
         "images": [{"name": s.name, "label": s.label} for s in samples],
         "note": note,
     }
-    files = {name: export.to_bytes() for name, export in exports.items()}
-    names = ", ".join(export.header["name"] for export in exports.values())
+    files = {name: made.to_bytes() for name, made in exports.items()}
+    names = ", ".join(made.header["name"] for made in exports.values())
     text = f"<{title}: {names}, trained on {opened[0].data_name}>"
     return for_host(script, spec, files | {"images": images.numpy().tobytes()}, text)
 

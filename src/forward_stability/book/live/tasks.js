@@ -1,6 +1,8 @@
 // What the page asks of a worker, which holds one network.
 
 /** @import { Features } from "./features.js" */
+import { attack, length } from "./attack.js";
+import { radius } from "./certificate.js";
 import { distance } from "./features.js";
 import { Network } from "./network.js";
 import { standardNormal } from "./normal.js";
@@ -76,5 +78,25 @@ export const TASKS = {
       moved: moved(0),
       distances: network.header.stages.map((stage) => moved(stage.layer)),
     };
+  },
+
+  /**
+   * The scores of an image and the certified radius of the answer, 0 without a certificate.
+   *
+   * @param {{ image: Float64Array }} _
+   */
+  certify({ image }) {
+    const { header: { certificate } } = network, x = network.features(image);
+    const scores = x[x.length - 1].data;
+    return { scores, radius: certificate ? radius(certificate, scores, length(x[0].data)) : 0 };
+  },
+
+  /**
+   * One descent of an attack in the ball of a radius around an image; see attack.js.
+   *
+   * @param {{ image: Float64Array, radius: number, seed: number, steps: number }} _
+   */
+  attack({ image, radius: r, seed, steps }) {
+    return attack(network, image, r, { seed, steps });
   },
 };

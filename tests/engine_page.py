@@ -1,0 +1,48 @@
+"""The engine of the browser on an empty page, for tests that compare it with Python."""
+
+import base64
+
+import numpy as np
+import torch
+from playwright.sync_api import Browser, Page
+
+from forward_stability.book.live.compose import compose
+
+ENGINE = """\
+import { attack, length, project } from "./attack.js";
+import { radius } from "./certificate.js";
+import { convolve, transformed } from "./convolution.js";
+import { Network } from "./network.js";
+import { standardNormal } from "./normal.js";
+Object.assign(globalThis,
+  { Network, attack, convolve, length, project, radius, standardNormal, transformed });
+"""
+
+
+def start_engine(browser: Browser) -> Page:
+    """A page on which the engine is loaded, and ``bytes`` and ``text`` move numbers."""
+    page = browser.new_page()
+    page.add_script_tag(content=compose("engine", {"engine": ENGINE}))
+    page.evaluate("""() => {
+        globalThis.bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer;
+        globalThis.text = (numbers) => {
+            const bytes = new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);
+            let all = "";
+            for (const byte of bytes) all += String.fromCharCode(byte);
+            return btoa(all);
+        };
+    }""")
+    return page
+
+
+def encode(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def numbers(values: torch.Tensor) -> str:
+    """Numbers as float64, which ``bytes`` reads."""
+    return encode(values.double().contiguous().numpy().tobytes())
+
+
+def decode(text: str) -> torch.Tensor:
+    return torch.from_numpy(np.frombuffer(base64.b64decode(text), dtype="<f8").copy())
