@@ -205,19 +205,19 @@ def test_odd_images_and_flattening_end_a_chain():
 
 
 def test_a_certificate_takes_the_least():
+    """Of layers of another form, such as a halving of odd images, it takes their own constants."""
     torch.manual_seed(1)
-    layers = [
-        FoldedConv(randn(3, 2, 3, 3) / 3, randn(3)),
-        residual((6, 6))[0],
-        pooling((6, 6))[0],
-        FoldedFlattening(),
-        FoldedLinear(randn(4, 54), randn(4)),
-    ]
-    plain, chained = (certify_layers(layers, (6, 6), chained=c)["best"] for c in (False, True))
-    norm = proven_norm(layers[-1].W[..., None, None], (1, 1))
-    first = chain([layer.link((6, 6), c) for layer, c in zip(layers, (2, 3, 3), strict=False)])
-    assert chained.a == pytest.approx(first.constant * norm, rel=1e-9)
+    first = [FoldedConv(randn(3, 2, 3, 3) / 3, randn(3)), residual((5, 6))[0]]
+    second = [FoldedConv(randn(3, 3, 3, 3) / 3, randn(3)), residual((3, 3))[0]]
+    last = FoldedLinear(randn(4, 27), randn(4))
+    layers = [*first, FoldedHalving(), *second, FoldedFlattening(), last]
+    plain, chained = (certify_layers(layers, (5, 6), chained=c)["best"] for c in (False, True))
+    norm = proven_norm(last.W[..., None, None], (1, 1)) / 2
+    for part, size, channels in ((first, (5, 6), (2, 3)), (second, (3, 3), (3, 3))):
+        links = [layer.link(size, c) for layer, c in zip(part, channels, strict=True)]
+        norm *= chain(links).constant
+    assert chained.a == pytest.approx(norm, rel=1e-9)
     assert chained.a < plain.a
-    x, y = torch.rand(2, 50, 2, 6, 6, dtype=torch.float64)
+    x, y = torch.rand(2, 50, 2, 5, 6, dtype=torch.float64)
     apart = (forward(layers, x) - forward(layers, y)).flatten(1).norm(dim=1)
     assert bool((apart <= chained.a * (x - y).flatten(1).norm(dim=1)).all())
