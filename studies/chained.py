@@ -24,7 +24,7 @@ def main() -> None:
     torch.set_num_threads(1)
     root = results_root()
     file = root / "chained.json"
-    networks = read_json(file) if file.is_file() else {}
+    networks = read_json(file)["networks"] if file.is_file() else {}
     every = sorted(path.parent.name for path in root.glob("*/weights.safetensors"))
     for name in parser.parse_args().runs or every:
         run = Run(root / name)
@@ -35,11 +35,11 @@ def main() -> None:
         networks[name] = {
             "chained": report["best"].a,
             "seconds": round(seconds),
-            "command": "python studies/chained.py",
-            "environment": environment("cpu"),
+            "commit": environment("cpu")["commit"],
         }
         print(name, networks[name]["chained"], round(seconds), flush=True)
-        write_json(file, networks)
+        stored = {"command": "python studies/chained.py", "environment": environment("cpu")}
+        write_json(file, stored | {"networks": networks})
 
 
 if __name__ == "__main__":
