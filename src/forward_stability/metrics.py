@@ -106,14 +106,15 @@ def chain(links: Sequence[Link], steps: int = 80) -> Chain:
 
     def at_all(u: Tensor) -> tuple[float, list[Tensor], list[Tensor], list[Tensor]]:
         """log Π q, the q of each frequency, P and T."""
-        P, T = _feasible(links, *parts(u))
+        P, T = parts(u)
+        T = _feasible(links, P, T)
         each = zip(links, P[:-1], P[1:], T, strict=True)
         needed = [_eigenvalues(*one)[:, -1] for one in each]
         return sum(float(q.max().log()) for q in needed), needed, P, T
 
     flat = torch.zeros(sum(ends), dtype=torch.float64)
     least, needed, P, T = at_all(torch.cat([flat, *map(_start, links)]))
-    for k in STAGES:
+    for k in STAGES if sum(sizes) else ():  # an affine layer alone has nothing to choose
         chosen = [
             _at(link, q.topk(min(FREQUENCIES, len(q))).indices)
             for link, q in zip(links, needed, strict=True)
@@ -176,20 +177,24 @@ def _eigenvalues(link: Link, P: Tensor, P_next: Tensor, T: Tensor) -> Tensor:
     return torch.linalg.eigvalsh(X @ X.mH if X.shape[-2] < X.shape[-1] else X.mH @ X)
 
 
-def _feasible(
-    links: Sequence[Link], P: list[Tensor], T: list[Tensor]
-) -> tuple[list[Tensor], list[Tensor]]:
-    """P, and T large enough for 2T − H*P'H to be positive at every frequency."""
+def _feasible(links: Sequence[Link], P: list[Tensor], T: list[Tensor]) -> list[Tensor]:
+    """T, large enough for 2T − H*P'H to be positive at every frequency."""
     result = []
     for link, weights, t in zip(links, P[1:], T, strict=True):
         X = weights.sqrt()[:, None] * link.H.centre * t.rsqrt()
         top = float(torch.linalg.matrix_norm(X, ord=2).max()) ** 2 if len(t) else 0.0
         result.append(t * max(1.0, 0.51 * top))
-    return P, result
+    return result
 
 
 def _proven(link: Link, P: Tensor, P_next: Tensor, T: Tensor) -> float:
-    """A q for which M is proven to be positive for these P and T; infinite if there is none."""
+    """A q for which M is proven to be positive for these P and T; infinite if there is none.
+
+    Nor is one for filters whose squares leave the range of float64, and with it the error bounds.
+    """
+    parts = (K.centre.abs().max() for K in (link.G, link.H, link.A) if K.centre.numel())
+    if not all(1e-100 < float(largest) < 1e100 for largest in parts):
+        return inf
     q = float(_eigenvalues(link, P, P_next, T).max())
     if q < inf:
         for room in (1e-12, 1e-10, 1e-8, 1e-6):

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from fractions import Fraction
-from math import prod
+from math import inf, prod
 
 import numpy as np
 import pytest
@@ -100,6 +100,14 @@ def test_the_chain_is_between_the_worst_sets_of_units_and_the_product(seed):
     alone = prod(lipschitz(A, H).constant for _, H, A in layers)
     assert least <= found.constant <= 1.02 * alone
     assert [len(P) for P in found.P] == [1, 2, 2, 1]
+
+
+@pytest.mark.parametrize("scale", [1e-170, 1e-110, 1e110])
+def test_filters_out_of_range_prove_nothing(scale):
+    link = affine_link(ball(scale * torch.eye(2, dtype=torch.float64)), 2)
+    assert chain([link]).constant == inf
+    one = torch.eye(2, dtype=torch.float64)
+    assert chain([affine_link(ball(one), 2)]).constant == pytest.approx(1, rel=1e-11)
 
 
 def test_a_narrow_layer_behind_makes_the_chain_sharp():
