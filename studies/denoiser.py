@@ -24,7 +24,15 @@ from skimage.restoration import denoise_tv_chambolle
 from torch import Tensor
 from torch.nn.utils import parametrize
 
-from forward_stability.book.photographs import SIZE, TRAINING, crops, photograph
+from forward_stability.book.photographs import (
+    BLUR,
+    SENSOR,
+    SIZE,
+    TRAINING,
+    blur_filter,
+    blurred,
+    photograph,
+)
 from forward_stability.constraint import plain_weights
 from forward_stability.denoiser import Denoiser, plug_and_play, plug_and_play_constant
 from forward_stability.experiments.provenance import environment, results_root
@@ -37,11 +45,10 @@ THETA = 0.75
 NOISE = 0.1  # of the training
 WIDTH, DEPTH = 8, 6
 STEPS, BATCH, PATCH, RATE = 1000, 8, 24, 0.01
-BLUR, SENSOR = 1.5, 0.02  # standard deviations: of the blur in pixels, of the noise behind it
-ITERATIONS, TUNING = 300, 40
-STRENGTHS = (0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
-WEIGHTS = [10 ** (-k / 4) for k in range(4, 17)]
-LOGARITHMIC = sorted({round(10 ** (k / 20)) - 1 for k in range(50)} | {ITERATIONS - 1})
+ITERATIONS, TUNING = 200, 30
+STRENGTHS = (0.05, 0.1, 0.2, 0.5)
+WEIGHTS = [10 ** (-k / 4) for k in range(4, 17, 2)]
+LOGARITHMIC = sorted({round(10 ** (k / 20)) - 1 for k in range(46)} | {ITERATIONS - 1})
 COMMAND = "python studies/denoiser.py deblur"
 KINDS = ("constrained", "twin")
 
@@ -112,21 +119,6 @@ def each_psnr(x: Tensor, clean: Tensor) -> list[float]:
     return [psnr(e) for e in (x.clamp(0, 1) - clean).square().mean((1, 2, 3))]
 
 
-def gaussian(n: int = 9) -> Tensor:
-    """The filter of the blur, shape (1, 1, n, n); its entries add up to 1."""
-    t = torch.arange(n, dtype=torch.float64) - n // 2
-    wave = torch.exp(-t.square() / (2 * BLUR**2))
-    K = wave[:, None] * wave
-    return (K / K.sum())[None, None]
-
-
-def blurred(part: str) -> tuple[Tensor, Tensor]:
-    """The crops of a part, and the same blurred with noise."""
-    clean = crops(part)
-    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0)).double()
-    return clean, conv(clean, gaussian()) + SENSOR * noise
-
-
 def tikhonov(y: Tensor, weight: float) -> Tensor:
     """argmin ‖Bx − y‖² + weight ‖∇x‖², by the Fourier transform."""
 
@@ -136,7 +128,7 @@ def tikhonov(y: Tensor, weight: float) -> Tensor:
         return torch.fft.fft2(conv(impulse, K))
 
     laplace = torch.tensor([[0.0, -1, 0], [-1, 4, -1], [0, -1, 0]], dtype=torch.float64)
-    b = response(gaussian())
+    b = response(blur_filter())
     x = torch.fft.fft2(y) * b.conj() / (b.abs() ** 2 + weight * response(laplace[None, None]).real)
     return torch.fft.ifft2(x).real
 
@@ -148,7 +140,7 @@ def total_variation(y: Tensor, weight: float, steps: int) -> Tensor:
         parts = [denoise_tv_chambolle(image[0].numpy(), weight, max_num_iter=50) for image in z]
         return torch.stack([torch.from_numpy(part) for part in parts])[:, None]
 
-    return plug_and_play(denoise, gaussian(), y, steps).x[-1]
+    return plug_and_play(denoise, blur_filter(), y, steps).x[-1]
 
 
 def best(options: Any, deblur: Callable[[Tensor, float], Tensor]) -> float:
@@ -160,7 +152,7 @@ def best(options: Any, deblur: Callable[[Tensor, float], Tensor]) -> float:
 def result(kind: str, seed: int) -> dict[str, Any]:
     """What one denoiser does: alone, at its best strength, and at full strength."""
     weights, about = load_tensors(path(kind, seed), "run the training again")
-    network, (clean, y), K = loaded(weights), blurred("test"), gaussian()
+    network, (clean, y), K = loaded(weights), blurred("test"), blur_filter()
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(1)).double()
     filters = [layer.conv.weight.double() for layer in network.layers]  # type: ignore
     row: dict[str, Any] = {
