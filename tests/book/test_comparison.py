@@ -9,7 +9,11 @@ from scipy import stats
 from test_tables import ROW
 
 from forward_stability.book import comparison, paper
+from forward_stability.book.tables import percent
 from forward_stability.errors import InputError
+from forward_stability.experiments import ledger
+from forward_stability.experiments.provenance import results_root
+from forward_stability.models import VARIANTS
 
 
 def row(variant="D", seed=0, **more):
@@ -62,3 +66,15 @@ def test_the_detectable_difference_is_where_the_t_test_of_scipy_turns():
         for factor, significant in ((1 + 1e-9, True), (1 - 1e-9, False)):
             moved = a + (factor - 1) * needed
             assert (stats.ttest_ind(moved, b).pvalue < 0.05) == significant
+
+
+@pytest.mark.parametrize("page", ["README.md", "book/summary.md"])
+def test_the_headline_is_that_of_the_table(page):
+    found = comparison.networks(ledger.read(), {})
+    said = (
+        f"{VARIANTS[n.variant]} {percent([r.final_accuracy for r in n.rows])} %"
+        for n in found
+        if n.blocks == 3
+    )
+    text = (results_root().parent / page).read_text("utf-8")
+    assert ", ".join(said) in " ".join(text.split())
