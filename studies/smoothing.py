@@ -22,7 +22,7 @@ from forward_stability.smoothing import smoothed_answers, smoothed_radii
 
 RADII = (36 / 255, 72 / 255)
 SIGMAS = (0.05, 0.1, 0.2)
-SAMPLES = (100, 1_000, 10_000)
+SAMPLES = (100, 1_000)
 ALPHA = 0.001
 
 
