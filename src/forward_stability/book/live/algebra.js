@@ -14,14 +14,22 @@ export const dot = (x, y) => {
 export const norm = (x) => Math.sqrt(dot(x, x));
 
 /** @type {(x: Vector, y: Vector) => Vector} */
-export const minus = (x, y) => x.map((xi, i) => xi - y[i]);
+export const minus = (x, y) => {
+  const z = new Array(x.length);
+  for (let i = 0; i < x.length; i++) z[i] = x[i] - y[i];
+  return z;
+};
 
 /**
  * x + t y.
  *
  * @type {(x: Vector, t: number, y: Vector) => Vector}
  */
-export const plus = (x, t, y) => x.map((xi, i) => xi + t * y[i]);
+export const plus = (x, t, y) => {
+  const z = new Array(x.length);
+  for (let i = 0; i < x.length; i++) z[i] = x[i] + t * y[i];
+  return z;
+};
 
 /** @type {(t: number, x: Vector) => Vector} */
 export const times = (t, x) => x.map((xi) => t * xi);

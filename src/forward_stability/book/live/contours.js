@@ -5,35 +5,67 @@
 const CELLS = 48;
 
 /**
- * The lines of some levels on a square, by linear interpolation on the edges of small cells.
+ * The corners of small cells, along each side of a square.
  *
- * @param {(x: number, y: number) => number} f
- * @param {number[]} levels
  * @param {number} from of both axes
  * @param {number} to
+ */
+export function corners(from, to) {
+  return Array.from({ length: CELLS + 1 }, (_, i) => from + ((to - from) * i) / CELLS);
+}
+
+/**
+ * A function at all corners.
+ *
+ * @param {(x: number, y: number) => number} f
+ * @param {number[]} places
+ */
+export function sample(f, places) {
+  return places.map((x) => places.map((y) => f(x, y)));
+}
+
+/**
+ * The lines of some levels of a function, by linear interpolation on the edges of the cells.
+ *
+ * @param {number[][]} values of the function at the corners
+ * @param {number[]} levels
+ * @param {number[]} places of the corners
  * @param {string} look
  * @returns {Mark[]}
  */
-export function contours(f, levels, from, to, look) {
-  const at = (/** @type {number} */ i) => from + ((to - from) * i) / CELLS;
-  const values = Array.from({ length: CELLS + 1 }, (_, i) => Array.from({ length: CELLS + 1 }, (__, j) => f(at(i), at(j))));
-  return levels.map((level) => {
-    /** @type {Point[][]} */
-    const pieces = [];
-    for (let i = 0; i < CELLS; i++)
-      for (let j = 0; j < CELLS; j++) {
-        const corners = [[i, j], [i + 1, j], [i + 1, j + 1], [i, j + 1]];
+export function contours(values, levels, places, look) {
+  const lines = levels.map(() => /** @type {Point[][]} */ ([]));
+  for (let i = 0; i < CELLS; i++) {
+    const [left, right] = [values[i], values[i + 1]];
+    for (let j = 0; j < CELLS; j++) {
+      const a = left[j], b = right[j], c = right[j + 1], d = left[j + 1];
+      const least = Math.min(a, b, c, d), most = Math.max(a, b, c, d);
+      const x = places[i], y = places[j], u = places[i + 1], v = places[j + 1];
+      for (let k = 0; k < levels.length; k++) {
+        const level = levels[k];
+        if (level <= least || level > most) continue;
         /** @type {Point[]} */
         const points = [];
-        corners.forEach(([a, b], k) => {
-          const [c, d] = corners[(k + 1) % 4];
-          const [low, high] = [values[a][b] - level, values[c][d] - level];
-          if (low < 0 === high < 0) return;
-          const t = low / (low - high);
-          points.push([at(a) + t * (at(c) - at(a)), at(b) + t * (at(d) - at(b))]);
-        });
-        if (points.length === 2) pieces.push(points);
+        if (a < level !== b < level) points.push([cut(x, u, a, b, level), y]);
+        if (b < level !== c < level) points.push([u, cut(y, v, b, c, level)]);
+        if (c < level !== d < level) points.push([cut(u, x, c, d, level), v]);
+        if (d < level !== a < level) points.push([x, cut(v, y, d, a, level)]);
+        if (points.length === 2) lines[k].push(points);
       }
-    return { kind: "lines", pieces, look };
-  });
+    }
+  }
+  return lines.map((pieces) => ({ kind: "lines", pieces, look }));
+}
+
+/**
+ * Where the level lies between two places with these values.
+ *
+ * @param {number} from
+ * @param {number} to
+ * @param {number} first
+ * @param {number} last
+ * @param {number} level
+ */
+function cut(from, to, first, last, level) {
+  return from + ((first - level) / (first - last)) * (to - from);
 }
