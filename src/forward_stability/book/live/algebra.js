@@ -32,7 +32,11 @@ export const plus = (x, t, y) => {
 };
 
 /** @type {(t: number, x: Vector) => Vector} */
-export const times = (t, x) => x.map((xi) => t * xi);
+export const times = (t, x) => {
+  const z = new Array(x.length);
+  for (let i = 0; i < x.length; i++) z[i] = t * x[i];
+  return z;
+};
 
 /** @type {(A: Matrix, x: Vector) => Vector} */
 export const apply = (A, x) => A.map((row) => dot(row, x));
@@ -45,11 +49,16 @@ export const transpose = (A) => A[0].map((_, j) => A.map((row) => row[j]));
 
 /** @type {(A: Matrix, B: Matrix) => Matrix} */
 export const multiply = (A, B) => {
-  return A.map((row) => {
-    const sums = B[0].map(() => 0);
-    for (let k = 0; k < B.length; k++) for (let j = 0; j < sums.length; j++) sums[j] += row[k] * B[k][j];
-    return sums;
-  });
+  const product = new Array(A.length);
+  for (let i = 0; i < A.length; i++) {
+    const sums = new Array(B[0].length).fill(0);
+    for (let k = 0; k < B.length; k++) {
+      const factor = A[i][k], row = B[k];
+      for (let j = 0; j < sums.length; j++) sums[j] += factor * row[j];
+    }
+    product[i] = sums;
+  }
+  return product;
 };
 
 /**

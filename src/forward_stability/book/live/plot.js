@@ -184,7 +184,9 @@ function draw(mark, on) {
     case "area":
       return shape("path", { d: `${outline(mark.points, on)}Z`, class: `area ${mark.look}` });
     case "dots": {
-      const d = mark.points.map(place).map(([x, y]) => `M${x} ${y}h0`).join(""); // with round ends
+      let d = "";
+      for (let i = 0; i < mark.points.length; i++)
+        d += `M${tidy(on.x(mark.points[i][0]))} ${tidy(on.y(mark.points[i][1]))}h0`; // with round ends
       return shape("path", { d, class: `dots ${mark.look}`, "stroke-width": 2 * (mark.radius ?? 4) });
     }
     case "circle": {
