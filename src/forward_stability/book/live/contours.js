@@ -15,19 +15,9 @@ export function corners(from, to) {
 }
 
 /**
- * A function at all corners.
- *
- * @param {(x: number, y: number) => number} f
- * @param {number[]} places
- */
-export function sample(f, places) {
-  return places.map((x) => places.map((y) => f(x, y)));
-}
-
-/**
  * The lines of some levels of a function, by linear interpolation on the edges of the cells.
  *
- * @param {number[][]} values of the function at the corners
+ * @param {number[][]} values of the function at all corners
  * @param {number[]} levels
  * @param {number[]} places of the corners
  * @param {string} look

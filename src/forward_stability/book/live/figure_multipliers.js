@@ -1,9 +1,9 @@
 // Chapter 15: what multipliers T prove of a layer with two features and two hidden units.
 
 import { dot, norm, spectralNorm, times, transpose } from "./algebra.js";
-import { contours, corners, sample } from "./contours.js";
+import { contours, corners } from "./contours.js";
 import { latest } from "./latest.js";
-import { best, edge, proven, stretch, uniform } from "./multipliers.js";
+import { along, best, edge, proven, stretch, uniform } from "./multipliers.js";
 import { short } from "./numbers.js";
 import { readable } from "./plot.js";
 import { stage } from "./stage.js";
@@ -28,7 +28,7 @@ function compute({ u1, u2 }) {
   const A2 = transpose([u1, u2]);
   const same = uniform(A1, A2);
   const T = best(A1, A2);
-  const samples = sample((T1, T2) => proven(A1, A2, [T1, T2]) ** -2, POWERS);
+  const samples = POWERS.map((T1) => POWERS.map(along(A1, A2, T1)).map((L) => L ** -2));
   const lines = labelled(levels(samples, LEVELS, "bound thin"));
   return { A2, T, least: proven(A1, A2, T), same: [same, same], samples, lines };
 }
@@ -61,8 +61,8 @@ function labelled(lines) {
 
 /** The T with B = 0, if each column of A2 is along its row of A1. @param {typeof start} state */
 function corner({ u1, u2 }) {
-  const along = [u1, u2].every((u, i) => dot(u, A1[i]) >= (1 - 1e-12) * norm(u) * norm(A1[i]) && norm(u));
-  return along ? [u1, u2].map((u, i) => dot(u, A1[i]) / dot(A1[i], A1[i])) : undefined;
+  const parallel = [u1, u2].every((u, i) => dot(u, A1[i]) >= (1 - 1e-12) * norm(u) * norm(A1[i]) && norm(u));
+  return parallel ? [u1, u2].map((u, i) => dot(u, A1[i]) / dot(A1[i], A1[i])) : undefined;
 }
 
 /** Where 2T − A2ᵀA2 is not positive. @param {number[][]} A2 @returns {Point[]} */

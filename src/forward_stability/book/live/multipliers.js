@@ -1,6 +1,6 @@
 // What multipliers T prove of a layer x − A2 σ(A1 x + b) with two hidden units. Chapter 15.
 
-import { multiply, spectralNorm, times } from "./algebra.js";
+import { dot, multiply, spectralNorm, times } from "./algebra.js";
 
 /** @import { Matrix, Vector } from "./algebra.js" */
 
@@ -12,23 +12,32 @@ const SETS = [[0, 0], [1, 0], [0, 1], [1, 1]];
  *
  * @type {(A1: Matrix, A2: Matrix, T: Vector) => number}
  */
-export function proven(A1, A2, T) {
-  const below = products(A2, 0, 1);
-  const first = Math.sqrt(2 * T[0] - products(A2, 0, 0));
-  const second = Math.sqrt(2 * T[1] - 2 * edge(A2, T[0]));
-  if (!(first > 0 && second > 0)) return Infinity;
-  // Of C with C Cᵀ = B (2T − A2ᵀA2)⁻¹ Bᵀ, by Cholesky: the products a, b, c of its columns s and t.
-  let [a, b, c] = [0, 0, 0];
-  for (let i = 0; i < A2.length; i++) {
-    const s = (A2[i][0] - T[0] * A1[0][i]) / first;
-    const t = (A2[i][1] - T[1] * A1[1][i] + (below / first) * s) / second;
-    a += s * s;
-    b += s * t;
-    c += t * t;
-  }
-  const sum = a + c;
-  const [difference, mixed] = sum > 0 ? [(a - c) / sum, (2 * b) / sum] : [0, 0];
-  return Math.sqrt(1 + (sum / 2) * (1 + Math.sqrt(difference * difference + mixed * mixed)));
+export const proven = (A1, A2, T) => along(A1, A2, T[0])(T[1]);
+
+/**
+ * What is proven with this T₁, of T₂.
+ *
+ * @type {(A1: Matrix, A2: Matrix, T1: number) => (T2: number) => number}
+ */
+export function along(A1, A2, T1) {
+  const [below, low] = [products(A2, 0, 1), edge(A2, T1)];
+  const first = Math.sqrt(2 * T1 - products(A2, 0, 0));
+  // C Cᵀ = B (2T − A2ᵀA2)⁻¹ Bᵀ, by Cholesky: C has the columns s and t, with the products a, b and c.
+  const s = A2.map((row, i) => (row[0] - T1 * A1[0][i]) / first);
+  const shift = times(below / first, s), a = dot(s, s);
+  return (T2) => {
+    const second = Math.sqrt(2 * T2 - 2 * low);
+    if (!(first > 0 && second > 0)) return Infinity;
+    let b = 0, c = 0;
+    for (let i = 0; i < s.length; i++) {
+      const t = (A2[i][1] - T2 * A1[1][i] + shift[i]) / second;
+      b += s[i] * t;
+      c += t * t;
+    }
+    const sum = a + c || 1;
+    const difference = (a - c) / sum, mixed = (2 * b) / sum;
+    return Math.sqrt(1 + ((a + c) / 2) * (1 + Math.sqrt(difference * difference + mixed * mixed)));
+  };
 }
 
 /** The product of two columns. @param {Matrix} A2 @param {number} k @param {number} l */
@@ -80,8 +89,8 @@ export function best(A1, A2) {
   const [least, unit] = [products(A2, 0, 0) / 2, uniform(A1, A2) || 1];
   const at = (/** @type {number} */ s) => least + unit * Math.exp(s);
   const second = (/** @type {number} */ T1) => {
-    const low = edge(A2, T1);
-    return low + unit * Math.exp(lowest((s) => proven(A1, A2, [T1, low + unit * Math.exp(s)])));
+    const [low, L] = [edge(A2, T1), along(A1, A2, T1)];
+    return low + unit * Math.exp(lowest((s) => L(low + unit * Math.exp(s))));
   };
   const T1 = at(lowest((s) => proven(A1, A2, [at(s), second(at(s))])));
   return [T1, second(T1)];
