@@ -24,7 +24,7 @@ export function corners(from, to) {
  * @returns {Mark[]}
  */
 export function contours(values, levels, places, look) {
-  const lines = levels.map(() => /** @type {Point[][]} */ ([]));
+  const all = levels.map(() => /** @type {Map<number, Knot>} */ (new Map()));
   for (let i = 0; i < CELLS; i++) {
     const [left, right] = [values[i], values[i + 1]];
     for (let j = 0; j < CELLS; j++) {
@@ -34,18 +34,66 @@ export function contours(values, levels, places, look) {
       for (let k = 0; k < levels.length; k++) {
         const level = levels[k];
         if (level <= least || level > most) continue;
-        /** @type {Point[]} */
-        const points = [];
-        if (a < level !== b < level) points.push([cut(x, u, a, b, level), y]);
-        if (b < level !== c < level) points.push([u, cut(y, v, b, c, level)]);
-        if (c < level !== d < level) points.push([cut(u, x, c, d, level), v]);
-        if (d < level !== a < level) points.push([x, cut(v, y, d, a, level)]);
-        if (points.length === 2) lines[k].push(points);
+        /** @type {Knot[]} */
+        const cuts = [];
+        if (a < level !== b < level) cuts.push(knot(all[k], edge(i, j, 0), [cut(x, u, a, b, level), y]));
+        if (b < level !== c < level) cuts.push(knot(all[k], edge(i + 1, j, 1), [u, cut(y, v, b, c, level)]));
+        if (c < level !== d < level) cuts.push(knot(all[k], edge(i, j + 1, 0), [cut(u, x, c, d, level), v]));
+        if (d < level !== a < level) cuts.push(knot(all[k], edge(i, j, 1), [x, cut(v, y, d, a, level)]));
+        if (cuts.length !== 2) continue;
+        cuts[0].beside.push(cuts[1]);
+        cuts[1].beside.push(cuts[0]);
       }
     }
   }
-  return lines.map((pieces) => ({ kind: "lines", pieces, look }));
+  return all.map((knots) => ({ kind: "lines", pieces: untied([...knots.values()]), look }));
 }
+
+/** @typedef {{ point: Point, beside: Knot[] }} Knot where a line crosses an edge, and the next ones */
+
+/**
+ * The knot of an edge.
+ *
+ * @param {Map<number, Knot>} knots
+ * @param {number} at the edge
+ * @param {Point} point
+ */
+function knot(knots, at, point) {
+  let known = knots.get(at);
+  if (!known) knots.set(at, (known = { point, beside: [] }));
+  return known;
+}
+
+/**
+ * The lines through all knots, open ones first; it unties them.
+ *
+ * @param {Knot[]} knots
+ */
+function untied(knots) {
+  /** @type {Point[][]} */
+  const lines = [];
+  for (const ends of [1, 2])
+    for (let at of knots) {
+      if (at.beside.length !== ends) continue;
+      const line = [at.point];
+      for (let next = at.beside.pop(); next; next = at.beside.pop()) {
+        next.beside.splice(next.beside.indexOf(at), 1);
+        line.push(next.point);
+        at = next;
+      }
+      lines.push(line);
+    }
+  return lines;
+}
+
+/**
+ * A number of the edge that goes right (0) or up (1) from a corner.
+ *
+ * @param {number} i
+ * @param {number} j
+ * @param {number} way
+ */
+const edge = (i, j, way) => 2 * (i * (CELLS + 1) + j) + way;
 
 /**
  * Where the level lies between two places with these values.
