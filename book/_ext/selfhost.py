@@ -1,8 +1,9 @@
 """A Sphinx extension: the book serves every file that its pages load.
 
-MathJax comes through npm when the book is built, in the version of ``package-lock.json``, and is
-copied to ``_build/assets``; nothing of it is committed. The folder joins the static files here, not
-in ``_config.yml``, because Jupyter Book adds each script in a folder named there to every page.
+MathJax, and what sorts a table, come through npm when the book is built, in the versions of
+``package-lock.json``, and are copied to ``_build/assets``; nothing of them is committed. The folder
+joins the static files here, not in ``_config.yml``, because Jupyter Book adds each script in a
+folder named there to every page.
 
 What a reader can mend ends the build by SystemExit: Jupyter Book wraps other errors in a traceback.
 """
@@ -27,6 +28,7 @@ ASSETS = {
     "@mathjax/mathjax-newcm-font/chtml.js": "mathjax/mathjax-newcm-font",
     "@mathjax/mathjax-newcm-font/chtml/dynamic/*.js": "mathjax/mathjax-newcm-font/chtml/dynamic",
     "@mathjax/mathjax-newcm-font/chtml/woff2/*.woff2": "mathjax/mathjax-newcm-font/chtml/woff2",
+    "sortable-tablesort/dist/sortable*.min.*": "sortable",
 }
 
 # Its MathML for screen readers sets an option of the menu, which the book does not load: without
@@ -58,7 +60,8 @@ def install(source: Path) -> None:
     command = [find_npm(), "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"]
     result = subprocess.run(command, cwd=source, capture_output=True, text=True)
     if result.returncode != 0:
-        raise SystemExit(f"npm could not fetch MathJax:\n{result.stdout}{result.stderr}")
+        said = f"{result.stdout}{result.stderr}"
+        raise SystemExit(f"npm could not fetch what the pages load:\n{said}")
 
 
 def copy_assets(source: Path, destination: Path) -> None:
@@ -96,7 +99,16 @@ def drop_repeated_scripts(_app, _page, _template, context, _doctree) -> None:
     context["script_files"] = kept
 
 
+def sort_tables(app: Sphinx, _page, _template, context, _doctree) -> None:
+    """A page with a table to be sorted loads what sorts it, by mouse and by keys."""
+    if '"table results sortable"' in context.get("body", ""):
+        app.add_js_file("vendor/sortable/sortable.min.js")
+        app.add_js_file("vendor/sortable/sortable.a11y.min.js")
+        app.add_css_file("vendor/sortable/sortable-base.min.css")
+
+
 def setup(app: Sphinx) -> dict:
     app.connect("config-inited", add_assets, priority=900)
+    app.connect("html-page-context", sort_tables)
     app.connect("html-page-context", drop_repeated_scripts, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -22,6 +22,7 @@ NAMES = {
     "steps": "force, path, step, velocity",
     "flow": "flow",
     "multipliers": "best, edge, proven, stretch, uniform",
+    "contours": "contours, corners",
 }
 MODULE = compose(
     "entry",
@@ -208,3 +209,39 @@ def test_at_the_edge_multipliers_cease_to_prove_anything(name: str):
     assert proven(A1, A2, [T1, T2 - near]) == inf
     assert proven(A1, A2, [T1 / 1.5, 1e9 * near * 9]) == inf
     assert proven(A1, A2, [-T1, T2]) == inf
+
+
+def draw_contours(function: str, levels: list[float]) -> list[list[np.ndarray]]:
+    """The lines of each level on the square from -1 to 2."""
+    call_ = f"""((places) => exported.contours(
+        places.map((x) => places.map((y) => {function})), {levels}, places, "bound",
+    ))(exported.corners(-1, 2))"""
+    return [[np.array(piece) for piece in mark["pieces"]] for mark in evaluate(MODULE, call_)]
+
+
+def test_level_lines_are_closed_or_end_at_the_border():
+    (ring,), nothing = draw_contours("x * x + y * y", [0.49, 9])
+    assert nothing == []
+    assert (ring[0] == ring[-1]).all()
+    assert abs(np.hypot(*ring.T) - 0.7).max() <= 1e-3
+    angles = np.unwrap(np.arctan2(*ring.T))
+    assert abs(angles[-1] - angles[0]) == pytest.approx(2 * np.pi)
+    assert (np.sign(np.diff(angles)) == np.sign(angles[-1] - angles[0])).all()
+
+    for slope, level in (
+        (2, 0.7),
+        (48, 0.5),
+        (48, 1.0),
+    ):  # 48: from one column of cells to the next
+        (line,) = draw_contours(f"{slope} * x + y", [level])[0]
+        assert abs(slope * line[:, 0] + line[:, 1] - level).max() <= 1e-12
+        assert sorted(line[[0, -1], 1]) == pytest.approx([-1, 2])
+    (line,) = draw_contours("x", [0])[0]  # along corners
+    assert len(line) == 49
+    assert not line[:, 0].any()
+
+    wave = draw_contours("x * y * y - y", [0.3])[0]
+    assert len(wave) == 2
+    for x, y in (z for piece in wave for z in piece):
+        assert abs(x * y * y - y - 0.3) <= 5e-3
+    assert all(abs(np.diff(piece, axis=0)).max() <= 3 / 48 + 1e-12 for piece in wave)

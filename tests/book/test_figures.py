@@ -44,7 +44,9 @@ def test_a_kernel_is_given_a_picture_with_its_text(displayed):
     assert "text/html" not in data
     about = {"alt": "A line <from> 0 to 1", "width": 220, "height": 110}
     assert more["metadata"] == {"image/png": about}
-    assert (decoded(data["image/png"]) == np.asarray(figures.picture(draw()))).all()
+    stored, drawn = decoded(data["image/png"]), np.asarray(figures.picture(draw()))
+    assert stored.shape == drawn.shape
+    assert np.abs(stored.astype(int) - drawn).max() <= 8  # of 255: 256 colours are kept
 
 
 def test_a_page_is_given_a_vector_drawing_with_its_text(displayed, monkeypatch):

@@ -82,3 +82,15 @@ def test_curves_show_every_level_and_the_paper():
             np.asarray(ours.get_ydata(), dtype=float), [80] + [value] * (len(levels) - 1)
         )
         assert list(theirs.get_ydata()) == printed
+
+
+def test_trainings_with_several_seeds_are_one_row_and_one_curve():
+    seeds = {"a": entry("S"), "b": entry("S", clean=[0.9]), "jpeg": entry("D")}
+    (found,) = table_4.find(seeds, "S", 3, "cifar10")
+    assert found["accuracy"]["clean"] == [0.8, 0.9]
+    assert found["accuracy"]["σ = 0.02"] == [0.5, 0.6, 0.7] * 2
+    row = table_4.noise_table(seeds).sections["ResNet-S"][1]
+    assert row[:2] == ("m = 3\nours, 93,500 steps, JPEG, 2 trainings", "85.0\n± 7.1")
+    fig = table_4.curves(seeds, "cifar10")
+    ours = [line for line in fig.axes[0].lines if line.get_marker() in list(table_4.MARKERS)]
+    assert len(ours) == 2

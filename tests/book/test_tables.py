@@ -50,10 +50,9 @@ SHORT = replace(
         (replace(ROW, final_accuracy=0.5), "reproduced"),  # the average counts
         (SHORT, "shortened run: 5,865 steps"),
         (replace(SHORT, average_accuracy=0.8881), "shortened run: 5,865 steps"),
-        (
-            replace(ROW, precision="bfloat16", changes="precision=bfloat16"),
-            "no verdict: precision=bfloat16",
-        ),
+        (replace(ROW, precision="bfloat16", changes="precision=bfloat16"), "reproduced"),
+        (replace(ROW, changes="precision=bfloat16 momentum=0.0"), "no verdict: momentum=0.0"),
+        (replace(ROW, dataset="cifar10-jpeg"), "no verdict: other images"),
     ],
 )
 def test_verdicts(row, expected):
@@ -94,13 +93,22 @@ def test_runs_of_other_kinds_are_not_shown():
 
 def test_the_data_set_itself_goes_before_its_re_encoding():
     jpeg = replace(ROW, dataset="cifar10-jpeg", average_accuracy=0.5)
-    assert first_row([jpeg])[3] == "not reproduced\nGPU, float32, CIFAR-10, JPEG re-encoding"
+    verdict = "no verdict: other images\nGPU, float32, CIFAR-10, JPEG re-encoding"
+    assert first_row([jpeg])[3] == verdict
     assert first_row([jpeg, ROW]) == first_row([ROW])
+    assert first_row([jpeg, SHORT]) == first_row([SHORT])
+    assert len(tables.missing([jpeg]).rows) == 20 + 1
+
+
+def test_seeds_in_another_precision_are_seeds():
+    other = replace(ROW, seed=1, precision="bfloat16", changes="precision=bfloat16")
+    assert first_row([ROW, other])[2] == "88.81 ± 0.00\n2 seeds"
+    assert first_row([ROW, other])[3] == "reproduced\nGPU, bfloat16, float32, CIFAR-10"
 
 
 def test_a_seed_is_not_counted_twice():
     with pytest.raises(InputError, match="cifar10-D-m3-seed0 and copy are one experiment"):
-        tables.table_3([ROW, replace(ROW, name="copy")])
+        tables.table_3([ROW, replace(ROW, name="copy", precision="bfloat16")])
 
 
 def test_tables_without_runs_say_so():
@@ -149,6 +157,8 @@ def test_figure_7_draws_the_histories(tmp_path):
     (tmp_path / "seed0" / "history.jsonl").write_text("\n".join(map(json.dumps, history)))
     figure, alt = tables.figure_7([replace(ROW, name="seed0", steps=6)], tmp_path)
     curve = figure.axes[0].get_lines()[1]
+    legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert legend[:2] == ["m = 3, the paper's average", "m = 3 (6 steps)"]
     np.testing.assert_allclose(curve.get_xdata(), [1 / 3, 2 / 3, 1], rtol=1e-15)
     np.testing.assert_allclose(curve.get_ydata(), [25, 50, 87.5], rtol=1e-15)
     assert "ResNet-D, m = 3: 88.81 %, paper 88.81 %" in alt

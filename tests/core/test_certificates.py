@@ -37,20 +37,20 @@ from forward_stability.worst_pair import local_norm, stretch
 
 @pytest.mark.parametrize("variant", ["D", "S"])
 def test_no_violation_on_random_networks_that_satisfy_the_hypotheses(variant):
-    """200 networks with 50 pairs each; image sizes, biases and depths vary."""
+    """48 networks with 50 pairs each, the 12 sizes and biases four times; the search has 5,000."""
     torch.manual_seed(0)
     alive = 0
-    for trial in range(200):
+    for trial in range(48):
         size = [(4, 4), (8, 6), (5, 7)][trial % 3]
         bias = [0.0, 0.1, 1.0, 10.0][trial % 4]
-        layers = random_network(variant, 1 + trial % 3, size, bias=bias)
+        layers = random_network(variant, 1 + trial % 5 % 3, size, bias=bias)
         report = certify_layers(layers, size)
         assert report.hypotheses_hold
         assert not report.failed
         x, y = random_inputs(50, size)
         assert_no_violation(layers, report, x, y)
         alive += not torch.equal(forward(layers, x), forward(layers, y))
-    assert alive > 150  # in the others no signal gets through the last ReLU
+    assert alive > 36  # in the others no signal gets through the last ReLU
 
 
 @pytest.mark.parametrize("variant", ["D", "S", "original"])

@@ -38,20 +38,20 @@ def test_accuracies_are_those_of_equation_28(run: Run):
     clean = accuracy(images)
     assert found["accuracy"]["clean"] == [clean]
     assert clean > 0.8
-    assert found["x0"] == [20, 21, 22, 23]
+    assert found["x0"] == list(range(20, 30))
     assert found["seeds"] == [0, 1, 2]
     sigmas = ["σ = 0.01", "σ = 0.02", "σ = 0.035", "σ = 0.05", "σ = 0.1"]
     epsilons = ["ε = 0.1", "ε = 0.25", "ε = 0.5", "ε = 0.75"]
     assert list(found["accuracy"]) == ["clean", *sigmas, *epsilons]
-    assert [len(v) for v in found["accuracy"].values()] == [1, *[3] * 5, *[4] * 4]
-    assert (found["variant"], found["blocks"], found["steps"]) == ("S", 1, 100)
+    assert [len(v) for v in found["accuracy"].values()] == [1, *[3] * 5, *[10] * 4]
+    assert (found["variant"], found["blocks"], found["steps"], found["seed"]) == ("S", 1, 100, 0)
     assert (found["data"], found["test_images"]) == ("images", 40)
     assert all(dataset.classes[int(labels[i])] == "ship" for i in found["x0"])
     for seed, value in enumerate(found["accuracy"]["σ = 0.1"]):
         noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(seed))
         assert value == accuracy(images + 0.1 * noise)
     expected = [accuracy(images + 0.75 * images[i]) for i in found["x0"]]
-    assert found["accuracy"]["ε = 0.75"] == expected != [clean] * 4
+    assert found["accuracy"]["ε = 0.75"] == expected != [clean] * 10
 
 
 def test_the_command_keeps_what_is_there(run: Run, tmp_path, capsys):
@@ -91,7 +91,7 @@ def test_every_third_image_and_the_first_class_where_there_are_no_ships(tmp_path
     images = write_pictures(tmp_path / "images", {"cat": 0, "dog": 60}, (5, 5))
     run = train(Config("S", 1, 2, images, steps=2, batch_size=10), tmp_path / "run")
     found = evaluation.measure(run, step=3)
-    assert (found["test_images"], found["x0"]) == (4, [0, 1, 2, 3])
+    assert (found["test_images"], found["x0"]) == (4, list(range(5)))
     scores = evaluation.predict(run.network(), run.dataset().test_images[::3])
     labels = run.dataset().test_labels[::3]
     assert found["accuracy"]["clean"] == [evaluation.accuracy(scores, labels)]

@@ -14,12 +14,14 @@ class Table:
         header: the names of the columns.
         sections: headings, each with its rows; of a cell, the second line is set smaller.
         note: below the table; code stands between backticks.
+        sortable: whether a click on the head of a column sorts by the first lines of its cells.
     """
 
     title: str
     header: tuple[str, ...]
     sections: dict[str, list[tuple[str, ...]]]
     note: str = ""
+    sortable: bool = False
 
     @property
     def rows(self) -> list[tuple[str, ...]]:
@@ -36,10 +38,12 @@ class Table:
     def _repr_html_(self) -> str:
         def cell(text: str) -> str:
             first, _, second = (html.escape(part) for part in text.partition("\n"))
-            return f"<td>{first}<br><small>{second}</small></td>" if second else f"<td>{first}</td>"
+            key = f' data-sort="{first.replace(",", "")}"' if self.sortable else ""
+            return f"<td{key}>{first}{second and f'<br><small>{second}</small>'}</td>"
 
         head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in self.header)
-        parts = [f'<table class="table results"><caption>{html.escape(self.title)}</caption>']
+        names = "table results" + (" sortable" if self.sortable else "")
+        parts = [f'<table class="{names}"><caption>{html.escape(self.title)}</caption>']
         parts.append(f"<thead><tr>{head}</tr></thead>")
         for heading, rows in self.sections.items():
             parts.append("<tbody>")

@@ -14,7 +14,6 @@ from forward_stability.book import paper
 from forward_stability.book.figures import COLOURS, figure
 from forward_stability.book.table import Table
 from forward_stability.book.tables import DATA
-from forward_stability.experiments.evaluation import IMAGES, SEEDS
 from forward_stability.models import VARIANTS
 
 MARKERS = "o^Ds"
@@ -22,13 +21,19 @@ MARKERS = "o^Ds"
 
 
 def find(entries: Mapping[str, Any], variant: str, blocks: int, dataset: str) -> list[Any]:
-    """The entries of a network on a data set and on its re-encoding, the longest training last."""
-    found = []
+    """The entries of a network on a data set and on its re-encoding, the longest training last.
+
+    Trainings that differ in the seed alone are one entry, with the accuracies of all of them.
+    """
+    found: dict[tuple[int, str], dict[str, Any]] = {}
     for entry in entries.values():
         same = (entry["variant"], entry["blocks"]) == (variant, blocks)
         if same and entry["data"].removesuffix("-jpeg") == dataset:
-            found.append(entry)
-    return sorted(found, key=_order)
+            first = found.get(_order(entry), {"accuracy": {}, "trainings": 0})
+            levels = {k: first["accuracy"].get(k, []) + v for k, v in entry["accuracy"].items()}
+            more = {"accuracy": levels, "trainings": first["trainings"] + 1}
+            found[_order(entry)] = entry | more
+    return sorted(found.values(), key=_order)
 
 
 def _order(entry: Mapping[str, Any]) -> tuple[int, str]:
@@ -38,7 +43,8 @@ def _order(entry: Mapping[str, Any]) -> tuple[int, str]:
 
 def _training_of(entry: Mapping[str, Any]) -> str:
     """Which training of a network an entry belongs to, such as "5,865 steps, JPEG"."""
-    return f"{entry['steps']:,} steps" + (", JPEG" if _reencoded(entry) else "")
+    several = f", {n} trainings" if (n := entry["trainings"]) > 1 else ""
+    return f"{entry['steps']:,} steps" + (", JPEG" if _reencoded(entry) else "") + several
 
 
 def _reencoded(entry: Mapping[str, Any]) -> bool:
@@ -75,9 +81,8 @@ def noise_table(entries: Mapping[str, Any], dataset: str = "cifar10") -> Table:
     count = f"{found[0]['test_images']:,} test images of " if found else ""
     header = ("m", "no noise", *paper.NOISE_LEVELS[1:])
     note = (
-        f"Test accuracy in percent. Ours: {count}{where}; "
-        f"mean ± standard deviation over {len(SEEDS)} "
-        f"seeds of the noise (σ) or {IMAGES} images x0 (ε), of one training a network."
+        f"Test accuracy in percent. Ours: {count}{where}; mean ± standard deviation over seeds of "
+        "the noise (σ) or images x0 (ε), and over trainings where there are several."
     )
     return Table("Table 4, the paper's and ours", header, sections, note)
 

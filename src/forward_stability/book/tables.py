@@ -1,7 +1,8 @@
 """Tables 2, 3 and 5 and Fig. 7 of the paper beside ours, made from the ledger.
 
-A verdict is given for runs of the full protocol only. A shortened run is shown where there is no
-other, says so, and gets no verdict. Chapter 13 and the reproduction ledger show what is made here.
+A verdict is given for runs of the full protocol on the paper's images only. A shortened run, or one
+on a re-encoding of the images, is shown where there is no other, says so, and gets no verdict.
+Chapter 13 and the reproduction ledger show what is made here.
 """
 
 from collections import defaultdict
@@ -37,44 +38,60 @@ DATA = {
 }
 """The data sets by their names in the ledger."""
 
-SHORTENED = {"steps", "evaluate_every", "precision"}
+SHORTENED = {"steps", "evaluate_every"}
 """What may differ from Sect. 4 in a run that is shown in a table, without a verdict."""
 
 
 def changed(row: Row) -> dict[str, str]:
-    """What differs from Sect. 4, by name."""
-    return dict(change.split("=", 1) for change in row.changes.split())
+    """What differs from Sect. 4, by name.
+
+    Not the precision, which the tables name beside the hardware.
+    """
+    changes = dict(change.split("=", 1) for change in row.changes.split())
+    changes.pop("precision", None)
+    return changes
+
+
+def reencoded(row: Row) -> bool:
+    """Whether a run is on a re-encoding of a data set."""
+    return row.dataset.endswith("-jpeg")
 
 
 def select(rows: Iterable[Row], variant: str, blocks: int, dataset: str) -> list[Row]:
     """The runs that stand for one network of the paper: alike in everything but the seed.
 
-    Runs of the full protocol come first, then the longest; of these those in float32, and those on
-    the data set itself rather than its re-encoding. Runs that differ in more are not shown.
+    Runs on the data set itself come before those on its re-encoding; then the longest. Runs that
+    differ in more than their length and precision are not shown.
 
     Raises:
         InputError: if two of them have the same seed, so that it would be counted twice.
     """
-    groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    groups: dict[tuple[str, int, bool], list[Row]] = defaultdict(list)
     for row in rows:
         same = (row.variant, row.blocks) == (variant, blocks)
-        if same and row.dataset.removesuffix("-jpeg") == dataset and set(changed(row)) <= SHORTENED:
-            groups[row.changes, row.dataset].append(row)
+        changes = set(changed(row))
+        if same and row.dataset.removesuffix("-jpeg") == dataset and changes <= SHORTENED:
+            groups[row.dataset, row.steps, not changes].append(row)
 
-    def rank(group: list[Row]) -> tuple[bool, int, bool, bool]:
+    def rank(group: list[Row]) -> tuple[bool, bool, int]:
         row = group[0]
-        return not row.changes, row.steps, row.precision == "float32", row.dataset == dataset
+        return not reencoded(row), not changed(row), row.steps
 
     best = max(groups.values(), key=rank, default=[])
+    check_seeds(best)
+    return best
+
+
+def check_seeds(runs: Iterable[Row]) -> None:
+    """Raise InputError if two runs have the same seed, so that it would be counted twice."""
     seen: dict[int, str] = {}
-    for row in best:
+    for row in runs:
         if row.seed in seen:
             raise InputError(
                 f"{seen[row.seed]} and {row.name} are one experiment with one seed, which would be "
                 "counted twice: move one of them to another folder"
             )
         seen[row.seed] = row.name
-    return best
 
 
 def percent(fractions: Sequence[float]) -> str:
@@ -92,16 +109,18 @@ def verdict(runs: Sequence[Row], expected: float) -> str:
         expected: the paper's, in percent.
 
     Returns:
-        "not run"; "reproduced" or "not reproduced", for runs of the full protocol, by
-        :data:`MARGIN`; or what keeps the runs from a verdict.
+        "not run"; "reproduced" or "not reproduced", for runs of the full protocol on the paper's
+        images, by :data:`MARGIN`; or what keeps the runs from a verdict.
     """
     if not runs:
         return "not run"
     row = runs[0]
+    if reencoded(row):
+        return "no verdict: other images"
     if row.steps != PAPER_STEPS:
         return f"shortened run: {row.steps:,} steps"
-    if row.changes:
-        return f"no verdict: {row.changes}"
+    if changes := changed(row):
+        return f"no verdict: {' '.join(f'{key}={value}' for key, value in changes.items())}"
     found = 100 * mean(r.average_accuracy for r in runs)
     # Accuracies are multiples of 0.01 % and the paper prints two decimals: compare these.
     return "reproduced" if round(abs(found - expected), 2) <= MARGIN else "not reproduced"
@@ -154,7 +173,8 @@ def _accuracies(title: str, rows: Sequence[Row], variants: Sequence[str], more: 
             section.append((str(m), f"{expected:.2f}", ours + seeds, judged))
     note = (
         "Test accuracy in percent, mean ± standard deviation over seeds. Reproduced: all "
-        f"{PAPER_STEPS:,} steps of Sect. 4, and the mean within {MARGIN} points of the paper's."
+        f"{PAPER_STEPS:,} steps of Sect. 4 on the paper's images, and the mean within {MARGIN} "
+        "points of the paper's."
     )
     return Table(title, ("m", "paper", "ours", "verdict"), sections, note + more)
 
@@ -196,7 +216,8 @@ def figure_7(rows: Sequence[Row], folder: Path | None = None) -> tuple[Figure, s
     told = []
     for axis, variant in zip(axes, ("D", "S"), strict=True):
         for i, (m, expected) in enumerate(paper.ACCURACY[variant, "cifar10"].items()):
-            axis.axhline(expected, color=f"C{i}", linestyle="--", linewidth=1)
+            name = f"m = {m}, the paper's average"
+            axis.axhline(expected, color=f"C{i}", ls="--", lw=1, label=name)
             runs = select(rows, variant, m, "cifar10")
             for row in runs:
                 history = Run(folder / row.name).history
@@ -208,10 +229,7 @@ def figure_7(rows: Sequence[Row], folder: Path | None = None) -> tuple[Figure, s
             ours = percent([r.average_accuracy for r in runs]) + " %" if runs else "not run"
             told.append(f"{VARIANTS[variant]}, m = {m}: {ours}, paper {expected:.2f} %")
         axis.set(title=VARIANTS[variant], ylabel="test accuracy, %", ylim=(40, 100))
-        if axis.get_legend_handles_labels()[0]:
-            axis.legend(loc="lower right")
-        else:
-            axis.text(0.5, 0.5, "not run", transform=axis.transAxes, ha="center")
+        axis.legend(loc="lower right", fontsize=8)
     axes[-1].set(xlabel="share of the training", xlim=(0, 1))
     alt = "Test accuracy during the training on CIFAR-10, averages at its end: " + "; ".join(told)
     return fig, alt
@@ -241,7 +259,7 @@ def missing(rows: Sequence[Row]) -> Table:
                 total = work[row.hardware, row.precision]
                 total[0] += row.steps * cost
                 total[1] += row.seconds
-            if not runs or runs[0].changes:
+            if not runs or reencoded(runs[0]) or changed(runs[0]):
                 absent.append((variant, dataset, m, PAPER_STEPS * cost))
     speeds = {key: done / seconds for key, (done, seconds) in work.items()}
     best = max(speeds, key=lambda key: speeds[key], default=None)
@@ -263,23 +281,30 @@ def missing(rows: Sequence[Row]) -> Table:
 
 
 def every_run(rows: Sequence[Row]) -> Table:
-    """Every run of the ledger."""
+    """Every run of the ledger, to be sorted."""
     lines = []
     for row in rows:
         details = (
             f"{VARIANTS[row.variant]}, m = {row.blocks}, {row.parameters:,} parameters, seed "
             f"{row.seed}",
-            f"{DATA.get(row.dataset, row.dataset)} ({row.fingerprint})",
-            row.changes.replace(" ", ", ") or "as in Sect. 4",
+            ", ".join(f"{key}={value}" for key, value in changed(row).items()) or "as in Sect. 4",
             f"{row.seconds:,.0f} s on {row.hardware}, {row.precision}",
             f"PyTorch {row.torch}, commit {row.commit}",
         )
-        accuracy = f"{100 * row.final_accuracy:.2f}\naveraged over {row.evaluations}: "
         lines.append(
-            (f"{row.name}\n{'; '.join(details)}", f"{accuracy}{100 * row.average_accuracy:.2f}")
+            (
+                f"{row.name}\n{'; '.join(details)}",
+                f"{DATA.get(row.dataset, row.dataset)}\n{row.fingerprint}",
+                f"{row.steps:,}",
+                f"{100 * row.average_accuracy:.2f}\nof {row.evaluations}; at the end "
+                f"{100 * row.final_accuracy:.2f}",
+            )
         )
-    note = "Accuracy in percent: after the last step, and averaged over the last evaluations."
-    return Table("Every run", ("run", "test accuracy"), {"": lines}, note)
+    note = (
+        "Accuracy: of the test images, in percent, averaged over the last evaluations. A click on "
+        "the head of a column sorts by it."
+    )
+    return Table("Every run", ("run", "images", "steps", "accuracy"), {"": lines}, note, True)
 
 
 def other_results(folder: Path | None = None) -> Table:

@@ -26,7 +26,7 @@ FILENAME = "noise.json"
 SIGMAS = (0.01, 0.02, 0.035, 0.05, 0.1)
 EPSILONS = (0.1, 0.25, 0.5, 0.75)
 SEEDS = (0, 1, 2)
-IMAGES = 4
+IMAGES = 10
 """How many images x0 are tried."""
 
 
@@ -115,6 +115,7 @@ def measure(run: Run, step: int = 1) -> dict[str, Any]:
         "variant": run.config.variant,
         "blocks": run.config.blocks,
         "steps": run.config.steps,
+        "seed": run.config.seed,
         "data": run.data_name,
         "fingerprint": dataset.fingerprint,
         "test_images": len(tested),

@@ -14,17 +14,29 @@ export const dot = (x, y) => {
 export const norm = (x) => Math.sqrt(dot(x, x));
 
 /** @type {(x: Vector, y: Vector) => Vector} */
-export const minus = (x, y) => x.map((xi, i) => xi - y[i]);
+export const minus = (x, y) => {
+  const z = new Array(x.length);
+  for (let i = 0; i < x.length; i++) z[i] = x[i] - y[i];
+  return z;
+};
 
 /**
  * x + t y.
  *
  * @type {(x: Vector, t: number, y: Vector) => Vector}
  */
-export const plus = (x, t, y) => x.map((xi, i) => xi + t * y[i]);
+export const plus = (x, t, y) => {
+  const z = new Array(x.length);
+  for (let i = 0; i < x.length; i++) z[i] = x[i] + t * y[i];
+  return z;
+};
 
 /** @type {(t: number, x: Vector) => Vector} */
-export const times = (t, x) => x.map((xi) => t * xi);
+export const times = (t, x) => {
+  const z = new Array(x.length);
+  for (let i = 0; i < x.length; i++) z[i] = t * x[i];
+  return z;
+};
 
 /** @type {(A: Matrix, x: Vector) => Vector} */
 export const apply = (A, x) => A.map((row) => dot(row, x));
@@ -37,11 +49,16 @@ export const transpose = (A) => A[0].map((_, j) => A.map((row) => row[j]));
 
 /** @type {(A: Matrix, B: Matrix) => Matrix} */
 export const multiply = (A, B) => {
-  return A.map((row) => {
-    const sums = B[0].map(() => 0);
-    for (let k = 0; k < B.length; k++) for (let j = 0; j < sums.length; j++) sums[j] += row[k] * B[k][j];
-    return sums;
-  });
+  const product = new Array(A.length);
+  for (let i = 0; i < A.length; i++) {
+    const sums = new Array(B[0].length).fill(0);
+    for (let k = 0; k < B.length; k++) {
+      const factor = A[i][k], row = B[k];
+      for (let j = 0; j < sums.length; j++) sums[j] += factor * row[j];
+    }
+    product[i] = sums;
+  }
+  return product;
 };
 
 /**

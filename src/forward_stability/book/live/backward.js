@@ -6,7 +6,7 @@
 /** @import { Weights } from "./safetensors.js" */
 import { convolve, transformed } from "./convolution.js";
 import { zeros } from "./features.js";
-import { adjoint, scaled } from "./filters.js";
+import { adjoint, residualFilters } from "./filters.js";
 import { rectified, subsample } from "./operators.js";
 
 /**
@@ -22,19 +22,9 @@ const BACKWARDS = {
     return (_x, _y, v) => back(v);
   },
 
-  "residual D"(_, weights) {
-    return residual(weights, weights.matrix("K1"), weights.matrix("K2"));
-  },
-
-  residual({ stride }, weights) {
-    return residual(weights, weights.matrix("K1"), weights.matrix("K2"), { stride });
-  },
-
-  "residual S"({ outer_relu: outer }, weights) {
-    const K = weights.matrix("K");
-    const K1 = scaled(K, weights.vector("d1")), K2 = adjoint(K, weights.vector("d2"));
-    return residual(weights, K1, K2, { outer });
-  },
+  "residual D": residual,
+  residual,
+  "residual S": residual,
 
   "2D pooling"(_, weights) {
     const filter = weights.matrix("K"), b = weights.vector("b");
@@ -73,13 +63,13 @@ const BACKWARDS = {
 /**
  * Of x ↦ σ(S x − A2 σ(A1 x + b1) + b2), as in layers.js.
  *
+ * @param {Description} description
  * @param {Weights} weights with the bias b1
- * @param {Filter} first
- * @param {Filter} second
- * @param {{ stride?: number, outer?: boolean }} options
  * @returns {Backward}
  */
-function residual(weights, first, second, { stride = 1, outer = true } = {}) {
+function residual(description, weights) {
+  const { stride = 1, outer_relu: outer = true } = description;
+  const [first, second] = residualFilters(description, weights);
   const K1 = transformed(first), b1 = weights.vector("b1");
   const back1 = transposed(first), back2 = transposed(second);
   return (x, y, v) => {

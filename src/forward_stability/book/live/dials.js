@@ -85,7 +85,8 @@ function makeSlider({ name, label, from, to, log, whole, marks = [] }, change) {
   const show = (/** @type {S} */ state) => {
     const known = marks.find(([z]) => z === state[name]);
     const said = known ? known[1] : readable(state[name]);
-    track.value = String(Math.round(place(state[name]) * stops));
+    const stop = String(Math.round(place(state[name]) * stops));
+    if (track.value !== stop) track.value = stop;
     if (reading.textContent === said) return;
     setText(reading, said);
     track.setAttribute("aria-valuetext", said);

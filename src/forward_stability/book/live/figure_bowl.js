@@ -1,7 +1,7 @@
 // Chapter 6: two balls in the bowl ½‖σ(A(x − p))‖², layer by layer, and A2 turned away from Aᵀ.
 
 import { apply, minus, multiply, norm, scale, spectralNorm, transpose } from "./algebra.js";
-import { contours } from "./contours.js";
+import { contours, corners } from "./contours.js";
 import { latest } from "./latest.js";
 import { short } from "./numbers.js";
 import { WALLS } from "./orthant.js";
@@ -37,7 +37,9 @@ function compute(state) {
 const run = latest(compute, ["x", "y", "step", "angle"]);
 
 const LEVELS = [0.02, 0.1, 0.25, 0.5, 0.9, 1.4];
-const LINES = contours((x, y) => norm(relu(apply(UNIT, minus([x, y], MIDDLE)))) ** 2 / 2, LEVELS, 0, REACH, "bound thin");
+const PLACES = corners(0, REACH);
+const HEIGHTS = PLACES.map((x) => PLACES.map((y) => norm(relu(apply(UNIT, minus([x, y], MIDDLE)))) ** 2 / 2));
+const LINES = contours(HEIGHTS, LEVELS, PLACES, "bound thin");
 
 /** @param {typeof start} state @returns {View<typeof start>[]} */
 function views(state) {

@@ -1,9 +1,9 @@
 // Chapter 15: what multipliers T prove of a layer with two features and two hidden units.
 
 import { dot, norm, spectralNorm, times, transpose } from "./algebra.js";
-import { contours } from "./contours.js";
+import { contours, corners } from "./contours.js";
 import { latest } from "./latest.js";
-import { best, edge, proven, stretch, uniform } from "./multipliers.js";
+import { along, best, edge, proven, stretch, uniform } from "./multipliers.js";
 import { short } from "./numbers.js";
 import { readable } from "./plot.js";
 import { stage } from "./stage.js";
@@ -15,6 +15,8 @@ import { stage } from "./stage.js";
 const A1 = [[1, 0], [0.6, 0.7]];
 const [LOW, HIGH] = [0.2, 20];
 const LEVELS = [1.25, 1.5, 2, 3, 5];
+const EXPONENTS = corners(Math.log10(LOW), Math.log10(HIGH));
+const POWERS = EXPONENTS.map((s) => 10 ** s);
 
 /** 2/D of SLL, with Gershgorin's sums D of A1 A1ᵀ. */
 const SLL = A1.map((v) => 2 / A1.reduce((sum, w) => sum + Math.abs(dot(v, w)), 0));
@@ -26,23 +28,23 @@ function compute({ u1, u2 }) {
   const A2 = transpose([u1, u2]);
   const same = uniform(A1, A2);
   const T = best(A1, A2);
-  return { A2, T, least: proven(A1, A2, T), same: [same, same], lines: labelled(levels(A2, LEVELS, "bound thin")) };
+  const samples = POWERS.map((T1) => POWERS.map(along(A1, A2, T1)).map((L) => L ** -2));
+  const lines = labelled(levels(samples, LEVELS, "bound thin"));
+  return { A2, T, least: proven(A1, A2, T), same: [same, same], samples, lines };
 }
 
 const solve = latest(compute, ["u1", "u2"]);
 
 /**
- * Where T proves certain L, on axes that are logarithmic; 1/L² is 0 where it proves nothing.
+ * Where T proves certain L, on axes that are logarithmic.
  *
- * @param {number[][]} A2
+ * @param {number[][]} samples of 1/L² at POWERS, which is 0 where T proves nothing
  * @param {number[]} constants
  * @param {string} look
  * @returns {Mark[]}
  */
-function levels(A2, constants, look) {
-  const f = (/** @type {number} */ x, /** @type {number} */ y) => proven(A1, A2, [10 ** x, 10 ** y]) ** -2;
-  const lines = contours(f, constants.map((L) => L ** -2), Math.log10(LOW), Math.log10(HIGH), look);
-  return lines.map((mark) =>
+function levels(samples, constants, look) {
+  return contours(samples, constants.map((L) => L ** -2), EXPONENTS, look).map((mark) =>
     mark.kind === "lines" ? { ...mark, pieces: mark.pieces.map((piece) => piece.map(([x, y]) => [10 ** x, 10 ** y])) } : mark,
   );
 }
@@ -59,8 +61,8 @@ function labelled(lines) {
 
 /** The T with B = 0, if each column of A2 is along its row of A1. @param {typeof start} state */
 function corner({ u1, u2 }) {
-  const along = [u1, u2].every((u, i) => dot(u, A1[i]) >= (1 - 1e-12) * norm(u) * norm(A1[i]) && norm(u));
-  return along ? [u1, u2].map((u, i) => dot(u, A1[i]) / dot(A1[i], A1[i])) : undefined;
+  const parallel = [u1, u2].every((u, i) => dot(u, A1[i]) >= (1 - 1e-12) * norm(u) * norm(A1[i]) && norm(u));
+  return parallel ? [u1, u2].map((u, i) => dot(u, A1[i]) / dot(A1[i], A1[i])) : undefined;
 }
 
 /** Where 2T − A2ᵀA2 is not positive. @param {number[][]} A2 @returns {Point[]} */
@@ -85,7 +87,7 @@ const said = (L) => (L < 1000 ? L.toFixed(3) : L < Infinity ? short(L) : "nothin
 
 /** @param {typeof start} state @returns {View<typeof start>[]} */
 function views(state) {
-  const { A2, T, same, lines } = solve(state);
+  const { A2, T, same, samples, lines } = solve(state);
   const [v1, v2, u1, u2, at] = /** @type {Point[]} */ ([...A1, state.u1, state.u2, state.T]);
   const L = proven(A1, A2, at);
   const zero = corner(state);
@@ -116,7 +118,7 @@ function views(state) {
       marks: [
         { kind: "area", points: forbidden(A2), look: "wall" },
         ...lines,
-        ...(L < Infinity ? levels(A2, [L], "accent") : []),
+        ...(L < Infinity ? levels(samples, [L], "accent") : []),
         ...(zero ? named(zero, "B = 0", "D", true) : []),
         ...named(same, "norms", "original"),
         ...named(T, "best", "S"),

@@ -6,7 +6,7 @@ import { latest } from "./latest.js";
 import { WALLS } from "./orthant.js";
 import { readable } from "./plot.js";
 import { stage } from "./stage.js";
-import { force, path, relu } from "./steps.js";
+import { force, path, relu, step } from "./steps.js";
 
 /** @import { Point, View } from "./plot.js" */
 /** @import { Words } from "./stage.js" */
@@ -31,11 +31,16 @@ function compute({ x, A1, A2, b1, b2 }) {
   const half = flow(x, before, TIME / 2, STEPS);
   const exact = [...half, ...flow(half[STEPS], after, TIME / 2, STEPS)];
   const layers = (/** @type {number} */ n) => path(x, (z, k) => (2 * k < n ? before(z) : after(z)), TIME / n, n);
+  const last = (/** @type {number} */ n) => {
+    let z = x;
+    for (let k = 0; k < n; k++) z = step(z, 2 * k < n ? before(z) : after(z), TIME / n);
+    return z;
+  };
   const end = exact[2 * STEPS + 1];
   /** @type {Map<number, number>} */
   const known = new Map();
   const error = (/** @type {number} */ n) => {
-    if (!known.has(n)) known.set(n, norm(minus(layers(n)[n], end)));
+    if (!known.has(n)) known.set(n, norm(minus(last(n), end)));
     return /** @type {number} */ (known.get(n));
   };
   const errors = DEPTHS.map((n) => /** @type {Point} */ ([n, error(n)]));
@@ -44,11 +49,14 @@ function compute({ x, A1, A2, b1, b2 }) {
 
 const solve = latest(compute, ["x", "A1", "A2", "b1", "b2"]);
 
+/** The largest feature of a path. @param {number[][]} places */
+const largest = (places) => places.reduce((most, [a, b]) => Math.max(most, a, b), -Infinity);
+
 /** @param {typeof start} state @returns {View<typeof start>[]} */
 function views(state) {
   const { layers: run, exact, error, errors } = solve(state);
   const layers = /** @type {Point[]} */ (run(state.layers));
-  const far = Math.ceil(2 * Math.max(2, ...layers.flat(), ...exact.flat()) + 0.2) / 2;
+  const far = Math.ceil(2 * Math.max(2, largest(layers), largest(exact)) + 0.2) / 2;
   const last = errors[errors.length - 1];
   return [
     {

@@ -50,10 +50,11 @@ function weights(product, second) {
 function steepest(x, [A1, A2]) {
   let J = x.map((_, i) => x.map((__, j) => Number(i === j)));
   let [factor, most] = [0, J];
-  for (const z of path(x, (y) => force(y, A1, A2), TAU, LAYERS).slice(0, -1)) {
-    const active = apply(A1, z).map((h) => Number(h > 0));
+  const places = path(x, (y) => force(y, A1, A2), TAU, LAYERS);
+  for (let n = 0; n < LAYERS; n++) {
+    const active = apply(A1, places[n]).map((h) => Number(h > 0));
     const inner = multiply(A2, multiply(A1, J).map((row, i) => times(active[i], row)));
-    const alive = plus(z, -TAU, force(z, A1, A2)).map((h) => Number(h > 0));
+    const alive = places[n + 1].map((h) => Number(h > 0));
     J = J.map((row, i) => times(alive[i], plus(row, -TAU, inner[i])));
     const now = Math.sqrt(J.reduce((sum, row) => sum + dot(row, row), 0));
     if (now > factor) [factor, most] = [now, J];
@@ -110,7 +111,7 @@ const run = latest(compute, ["product", "pair"]);
 /** @param {typeof start} state @returns {View<typeof start>[]} */
 function views(state) {
   const networks = run(state);
-  const largest = Math.max(100, ...networks.flatMap(({ sizes, distances }) => [...sizes, ...distances]));
+  const largest = Math.max(100, ...networks.map(({ sizes, distances }) => Math.max(...sizes, ...distances)));
   /** @type {Axis} */
   const y = { from: 1e-3, to: 10 ** Math.ceil(Math.log10(largest)), log: true };
   return /** @type {const} */ ([["sizes", "size of the features"], ["distances", "distance of two inputs"]]).map(([what, title]) => ({

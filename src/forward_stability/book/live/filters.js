@@ -1,5 +1,8 @@
 // Filters that are made from others, as in forward_stability/folding.py.
 
+/** @import { Description } from "./layers.js" */
+/** @import { Weights } from "./safetensors.js" */
+
 /**
  * A filter (out, in, n, n) or a matrix (out, in), flattened.
  *
@@ -30,7 +33,20 @@ export function adjoint({ shape: [out, into, n], data }, scale) {
  * @param {ArrayLike<number>} scale
  * @returns {Filter}
  */
-export function scaled({ shape, data }, scale) {
+function scaled({ shape, data }, scale) {
   const row = data.length / shape[0];
   return { shape, data: data.map((k, i) => k * scale[Math.floor(i / row)]) };
+}
+
+/**
+ * The filters of A1 and A2 of a residual layer: ResNet-S has one, A, with A1 = D1 A and A2 = D2 Aᵀ.
+ *
+ * @param {Description} description
+ * @param {Weights} weights
+ * @returns {[Filter, Filter]}
+ */
+export function residualFilters({ kind }, weights) {
+  if (kind !== "residual S") return [weights.matrix("K1"), weights.matrix("K2")];
+  const K = weights.matrix("K");
+  return [scaled(K, weights.vector("d1")), adjoint(K, weights.vector("d2"))];
 }

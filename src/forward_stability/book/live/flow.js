@@ -28,12 +28,10 @@ export function flow(x, of, T, steps) {
 function advance(x, of, time) {
   for (let cuts = 0; time > 0 && cuts < 100; cuts++) {
     const F = of(x);
-    const held = x.map((xi, i) => xi <= 0 && F[i] >= 0);
-    const after = rungeKutta(x, of, F, held);
-    const there = after(time);
-    if (there.every((z) => z >= 0)) return there;
-    const part = contact(after, time);
-    const lowest = after(part);
+    const there = rungeKutta(x, of, F, time);
+    if (inside(there)) return there;
+    const part = contact(x, of, F, time);
+    const lowest = rungeKutta(x, of, F, part);
     const first = lowest.indexOf(Math.min(...lowest));
     x = lowest.map((z, i) => (i === first ? 0 : Math.max(z, 0)));
     time -= part;
@@ -44,34 +42,47 @@ function advance(x, of, time) {
 /**
  * The time at which a first entry reaches its wall, by bisection.
  *
- * @param {(time: number) => Vector} after the place after a step
- * @param {number} time
+ * @param {Vector} x
+ * @param {(x: Vector) => Vector} of
+ * @param {Vector} F the force at x
+ * @param {number} time after which it is behind the wall
  */
-function contact(after, time) {
+function contact(x, of, F, time) {
   let [low, high] = [0, time];
   for (let i = 0; i < 60; i++) {
     const middle = (low + high) / 2;
-    if (after(middle).every((z) => z >= 0)) low = middle;
+    if (middle === low || middle === high) break; // no number is between the two
+    if (inside(rungeKutta(x, of, F, middle))) low = middle;
     else high = middle;
   }
   return high;
 }
 
+/** @param {Vector} x */
+function inside(x) {
+  for (let i = 0; i < x.length; i++) if (!(x[i] >= 0)) return false;
+  return true;
+}
+
 /**
- * One step of x' = −F for the entries that are not held, of any length h.
+ * One step of x' = −F for the entries that are not held at x.
  *
  * @param {Vector} x
  * @param {(x: Vector) => Vector} of
  * @param {Vector} F the force at x
- * @param {boolean[]} held
+ * @param {number} h the length of the step
  */
-function rungeKutta(x, of, F, held) {
-  const slope = (/** @type {Vector} */ f) => f.map((fi, i) => (held[i] ? 0 : -fi));
-  const a = slope(F);
-  return (/** @type {number} */ h) => {
-    const b = slope(of(plus(x, h / 2, a)));
-    const c = slope(of(plus(x, h / 2, b)));
-    const d = slope(of(plus(x, h, c)));
-    return x.map((xi, i) => xi + (h / 6) * (a[i] + 2 * b[i] + 2 * c[i] + d[i]));
+function rungeKutta(x, of, F, h) {
+  const slope = (/** @type {Vector} */ f) => {
+    const v = new Array(f.length);
+    for (let i = 0; i < f.length; i++) v[i] = x[i] <= 0 && F[i] >= 0 ? 0 : -f[i];
+    return v;
   };
+  const a = slope(F);
+  const b = slope(of(plus(x, h / 2, a)));
+  const c = slope(of(plus(x, h / 2, b)));
+  const d = slope(of(plus(x, h, c)));
+  const there = new Array(x.length);
+  for (let i = 0; i < x.length; i++) there[i] = x[i] + (h / 6) * (a[i] + 2 * b[i] + 2 * c[i] + d[i]);
+  return there;
 }

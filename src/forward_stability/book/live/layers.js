@@ -1,11 +1,10 @@
 // The layers of forward_stability/folding.py and folded_residual.py.
 
 /** @import { Features } from "./features.js" */
-/** @import { Filter } from "./filters.js" */
 /** @import { Weights } from "./safetensors.js" */
 import { convolve, transformed } from "./convolution.js";
 import { zeros } from "./features.js";
-import { adjoint, scaled } from "./filters.js";
+import { residualFilters } from "./filters.js";
 import {
   difference, globalMean, halved, padChannels, rectified, subsample,
 } from "./operators.js";
@@ -29,19 +28,9 @@ const LAYERS = {
     return (x) => convolve(x, K, b);
   },
 
-  "residual D"(_, weights) {
-    return residual(weights, weights.matrix("K1"), weights.matrix("K2"));
-  },
-
-  residual({ stride }, weights) {
-    return residual(weights, weights.matrix("K1"), weights.matrix("K2"), { stride });
-  },
-
-  "residual S"({ outer_relu: outer }, weights) {
-    const K = weights.matrix("K");
-    const K1 = scaled(K, weights.vector("d1")), K2 = adjoint(K, weights.vector("d2"));
-    return residual(weights, K1, K2, { outer });
-  },
+  "residual D": residual,
+  residual,
+  "residual S": residual,
 
   "2D pooling"(_, weights) {
     const K = transformed(weights.matrix("K")), b = weights.vector("b");
@@ -77,16 +66,15 @@ const LAYERS = {
 
 /**
  * x ↦ σ(S x − A2 σ(A1 x + b1) + b2), where S takes every stride-th pixel and pads the channels;
- * without the outer σ if `outer` is false.
+ * without the outer σ if `outer_relu` is false.
  *
+ * @param {Description} description
  * @param {Weights} weights with the biases b1 and b2
- * @param {Filter} first
- * @param {Filter} second
- * @param {{ stride?: number, outer?: boolean }} options
  * @returns {Layer}
  */
-function residual(weights, first, second, { stride = 1, outer = true } = {}) {
-  const K1 = transformed(first), K2 = transformed(second);
+function residual(description, weights) {
+  const { stride = 1, outer_relu: outer = true } = description;
+  const [K1, K2] = residualFilters(description, weights).map(transformed);
   const b1 = weights.vector("b1"), minus = weights.vector("b2").map((z) => -z);
   return (x) => {
     const y = rectified(subsample(convolve(x, K1, b1), stride));

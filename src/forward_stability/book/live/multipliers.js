@@ -1,6 +1,6 @@
 // What multipliers T prove of a layer x − A2 σ(A1 x + b) with two hidden units. Chapter 15.
 
-import { dot, multiply, plus, spectralNorm, times, transpose } from "./algebra.js";
+import { dot, multiply, spectralNorm, times } from "./algebra.js";
 
 /** @import { Matrix, Vector } from "./algebra.js" */
 
@@ -12,14 +12,39 @@ const SETS = [[0, 0], [1, 0], [0, 1], [1, 1]];
  *
  * @type {(A1: Matrix, A2: Matrix, T: Vector) => number}
  */
-export function proven(A1, A2, T) {
-  const u = transpose(A2);
-  const [first, below] = [Math.sqrt(2 * T[0] - dot(u[0], u[0])), dot(u[0], u[1])];
-  const second = Math.sqrt(2 * T[1] - 2 * edge(A2, T[0]));
-  if (!(first > 0 && second > 0)) return Infinity;
-  const [b, c] = A1.map((v, i) => plus(u[i], -T[i], v));
-  const side = times(1 / first, b);
-  return Math.hypot(1, spectralNorm([side, times(1 / second, plus(c, below / first, side))]));
+export const proven = (A1, A2, T) => along(A1, A2, T[0])(T[1]);
+
+/**
+ * What is proven with this T₁, of T₂.
+ *
+ * @type {(A1: Matrix, A2: Matrix, T1: number) => (T2: number) => number}
+ */
+export function along(A1, A2, T1) {
+  const [below, low] = [products(A2, 0, 1), edge(A2, T1)];
+  const first = Math.sqrt(2 * T1 - products(A2, 0, 0));
+  // C Cᵀ = B (2T − A2ᵀA2)⁻¹ Bᵀ, by Cholesky: C has the columns s and t, with the products a, b and c.
+  const s = A2.map((row, i) => (row[0] - T1 * A1[0][i]) / first);
+  const shift = times(below / first, s), a = dot(s, s);
+  return (T2) => {
+    const second = Math.sqrt(2 * T2 - 2 * low);
+    if (!(first > 0 && second > 0)) return Infinity;
+    let b = 0, c = 0;
+    for (let i = 0; i < s.length; i++) {
+      const t = (A2[i][1] - T2 * A1[1][i] + shift[i]) / second;
+      b += s[i] * t;
+      c += t * t;
+    }
+    const sum = a + c || 1;
+    const difference = (a - c) / sum, mixed = (2 * b) / sum;
+    return Math.sqrt(1 + ((a + c) / 2) * (1 + Math.sqrt(difference * difference + mixed * mixed)));
+  };
+}
+
+/** The product of two columns. @param {Matrix} A2 @param {number} k @param {number} l */
+function products(A2, k, l) {
+  let sum = 0;
+  for (let i = 0; i < A2.length; i++) sum += A2[i][k] * A2[i][l];
+  return sum;
 }
 
 /**
@@ -28,8 +53,8 @@ export function proven(A1, A2, T) {
  * @type {(A2: Matrix, T1: number) => number}
  */
 export function edge(A2, T1) {
-  const [u, w] = transpose(A2);
-  return (dot(w, w) + (dot(u, w) / (2 * T1 - dot(u, u))) * dot(u, w)) / 2;
+  const below = products(A2, 0, 1);
+  return (products(A2, 1, 1) + (below / (2 * T1 - products(A2, 0, 0))) * below) / 2;
 }
 
 /**
@@ -61,12 +86,11 @@ export function uniform(A1, A2) {
  * @type {(A1: Matrix, A2: Matrix) => Vector}
  */
 export function best(A1, A2) {
-  const [u] = transpose(A2);
-  const unit = uniform(A1, A2) || 1;
-  const at = (/** @type {number} */ s) => dot(u, u) / 2 + unit * Math.exp(s);
+  const [least, unit] = [products(A2, 0, 0) / 2, uniform(A1, A2) || 1];
+  const at = (/** @type {number} */ s) => least + unit * Math.exp(s);
   const second = (/** @type {number} */ T1) => {
-    const low = edge(A2, T1);
-    return low + unit * Math.exp(lowest((s) => proven(A1, A2, [T1, low + unit * Math.exp(s)])));
+    const [low, L] = [edge(A2, T1), along(A1, A2, T1)];
+    return low + unit * Math.exp(lowest((s) => L(low + unit * Math.exp(s))));
   };
   const T1 = at(lowest((s) => proven(A1, A2, [at(s), second(at(s))])));
   return [T1, second(T1)];

@@ -50,27 +50,45 @@ import { shape } from "./svg.js";
 
 /** @typedef {{ x: Scale, y: Scale }} Scales */
 
+/** @typedef {{ title?: string, x: Axis, y: Axis }} Frame of a view */
+
 /** @typedef {{ id: string, on: Scales, clip: Shape, axes: Shape }} Ground what the marks of a view stand on */
 
-/** @type {Map<string, { key: string, ground: Ground }>} the latest ground of each view */
+/** @type {Map<string, { frame: Frame, place: Box, ground: Ground }>} the latest ground of each view */
 const grounds = new Map();
 
 /**
  * The ground of a view in its box: the same object as long as nothing of it changes.
  *
- * @param {{ title?: string, x: Axis, y: Axis }} view
+ * @param {Frame} frame
  * @param {Box} place
  * @param {string} id of the view, unique on the page
  */
-export function ground({ title, x, y }, place, id) {
-  const key = JSON.stringify([title, x, y, place]);
-  let known = grounds.get(id);
-  if (known?.key !== key) grounds.set(id, (known = { key, ground: makeGround({ title, x, y }, place, id) }));
-  return known.ground;
+export function ground(frame, place, id) {
+  const { title, x, y } = frame;
+  const known = grounds.get(id);
+  if (known && known.frame.title === title && alike(known.frame.x, x) && alike(known.frame.y, y) && alike(known.place, place))
+    return known.ground;
+  const made = makeGround(frame, place, id);
+  grounds.set(id, { frame: { title, x, y }, place, ground: made });
+  return made;
 }
 
 /**
- * @param {{ title?: string, x: Axis, y: Axis }} view
+ * Whether two objects have the same entries.
+ *
+ * @template {Axis | Box} T
+ * @param {T} one
+ * @param {T} other
+ */
+function alike(one, other) {
+  for (const name in one) if (one[name] !== other[name]) return false;
+  for (const name in other) if (!(name in one)) return false;
+  return true;
+}
+
+/**
+ * @param {Frame} view
  * @param {Box} place
  * @param {string} id
  * @returns {Ground}
@@ -113,7 +131,7 @@ function drawOnce(mark, on) {
 }
 
 /**
- * @param {{ title?: string, x: Axis, y: Axis }} view
+ * @param {Frame} view
  * @param {Scales} on
  * @param {{ left: number, right: number, bottom: number, top: number }} frame
  * @returns {Shape[]}
@@ -166,7 +184,9 @@ function draw(mark, on) {
     case "area":
       return shape("path", { d: `${outline(mark.points, on)}Z`, class: `area ${mark.look}` });
     case "dots": {
-      const d = mark.points.map(place).map(([x, y]) => `M${x} ${y}h0`).join(""); // with round ends
+      let d = "";
+      for (let i = 0; i < mark.points.length; i++)
+        d += `M${tidy(on.x(mark.points[i][0]))} ${tidy(on.y(mark.points[i][1]))}h0`; // with round ends
       return shape("path", { d, class: `dots ${mark.look}`, "stroke-width": 2 * (mark.radius ?? 4) });
     }
     case "circle": {
@@ -216,7 +236,8 @@ function cells(values, most, on) {
 /** @param {Point[]} points @param {Scales} on */
 function outline(points, on) {
   let d = "";
-  for (const [x, y] of points) d += `${d ? "L" : "M"}${tidy(on.x(x))} ${tidy(on.y(y))}`;
+  for (let i = 0; i < points.length; i++)
+    d += `${i ? "L" : "M"}${tidy(on.x(points[i][0]))} ${tidy(on.y(points[i][1]))}`;
   return d;
 }
 

@@ -16,7 +16,11 @@ export const relu = (x) => x.map((xi) => Math.max(xi, 0));
  *
  * @type {(x: Vector, F: Vector, tau: number) => Vector}
  */
-export const step = (x, F, tau) => x.map((xi, i) => Math.max(xi - tau * F[i], 0));
+export const step = (x, F, tau) => {
+  const y = new Array(x.length);
+  for (let i = 0; i < x.length; i++) y[i] = Math.max(x[i] - tau * F[i], 0);
+  return y;
+};
 
 /**
  * The force F(x) = A2 σ(A1 x + b1) − b2 of a residual layer.
@@ -24,8 +28,10 @@ export const step = (x, F, tau) => x.map((xi, i) => Math.max(xi - tau * F[i], 0)
  * @type {(x: Vector, A1: Matrix, A2: Matrix, b1?: Vector, b2?: Vector) => Vector}
  */
 export function force(x, A1, A2, b1, b2) {
-  const active = A1.map((row, i) => Math.max(dot(row, x) + (b1 ? b1[i] : 0), 0));
-  return A2.map((row, i) => dot(row, active) - (b2 ? b2[i] : 0));
+  const [active, F] = [new Array(A1.length), new Array(A2.length)];
+  for (let i = 0; i < A1.length; i++) active[i] = Math.max(dot(A1[i], x) + (b1 ? b1[i] : 0), 0);
+  for (let i = 0; i < A2.length; i++) F[i] = dot(A2[i], active) - (b2 ? b2[i] : 0);
+  return F;
 }
 
 /**

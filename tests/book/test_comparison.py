@@ -1,0 +1,80 @@
+"""The networks side by side: means, spreads, and what they can show."""
+
+from dataclasses import replace
+from math import sqrt
+
+import numpy as np
+import pytest
+from scipy import stats
+from test_tables import ROW
+
+from forward_stability.book import comparison, paper
+from forward_stability.book.tables import percent
+from forward_stability.errors import InputError
+from forward_stability.experiments import ledger
+from forward_stability.experiments.provenance import results_root
+from forward_stability.models import VARIANTS
+
+
+def row(variant="D", seed=0, **more):
+    known = {"variant": variant, "seed": seed, "steps": 5_865, "name": f"{variant}{seed}"}
+    return replace(ROW, **({"changes": "steps=5865"} | known | more))
+
+
+def entry(*values):
+    return {"accuracy": {level: list(values) for level in paper.NOISE_LEVELS}}
+
+
+def test_trainings_that_differ_in_the_network_alone_stand_side_by_side():
+    rows = [
+        row("S", 1, final_accuracy=0.78),
+        row("S", 0, final_accuracy=0.77),
+        row("D", precision="bfloat16", changes="steps=5865 precision=bfloat16"),
+        row("original", name="o"),
+        row("S", blocks=6, name="deep"),
+        row("S", 2, dataset="cifar10-jpeg"),
+        row("S", 3, steps=93_500, changes=""),
+        row("S", 4, changes="steps=5865 momentum=0.0"),
+    ]
+    entries = {"S0": entry(0.5, 0.7), "S1": entry(0.61), "o": entry(0.25), "deep": {}}
+    found = comparison.networks(rows, entries)
+    names = ["ResNet, m = 3", "ResNet-D, m = 3", "ResNet-S, m = 3", "ResNet-S, m = 6"]
+    assert [network.name for network in found] == names
+    assert [r.seed for r in found[2].rows] == [1, 0]
+    assert found[2].accuracy["ε = 0.25"] == pytest.approx([0.61, 0.6])
+    assert found[1].accuracy == {}
+    table = comparison.table(found, speeds={"ResNet-S, m = 3": 123.4})
+    spread = f"± {100 * sqrt(0.5) * 0.01:.2f}"
+    assert table.rows[2][0] == "ResNet-S, m = 3\n2 trainings"
+    assert table.rows[2][1].endswith("GFLOP a step; 123 ms a step")
+    assert table.rows[2][2:4] == (f"77.50 {spread}", f"60.50 {spread}")
+    assert table.rows[1][3:] == ("–",) * 4
+    assert list(table.sections) == ["CIFAR-10, 5,865 steps"]
+
+
+def test_a_seed_is_not_counted_twice():
+    with pytest.raises(InputError, match="D0 and again are one experiment"):
+        comparison.networks([row(), row(name="again", precision="bfloat16")], {})
+
+
+def test_the_detectable_difference_is_where_the_t_test_of_scipy_turns():
+    random = np.random.default_rng(0)
+    for n1, n2 in ((3, 3), (2, 5), (4, 3)):
+        a, b = random.normal(size=n1), random.normal(size=n2)
+        needed = comparison.detectable(list(a), list(b))
+        a += needed - (a.mean() - b.mean())
+        for factor, significant in ((1 + 1e-9, True), (1 - 1e-9, False)):
+            moved = a + (factor - 1) * needed
+            assert (stats.ttest_ind(moved, b).pvalue < 0.05) == significant
+
+
+@pytest.mark.parametrize("page", ["README.md", "book/summary.md"])
+def test_the_headline_is_that_of_the_table(page):
+    found = comparison.networks(ledger.read(), {})
+    said = (
+        f"{VARIANTS[n.variant]} {percent([r.final_accuracy for r in n.rows])} %"
+        for n in found
+        if n.blocks == 3
+    )
+    text = (results_root().parent / page).read_text("utf-8")
+    assert ", ".join(said) in " ".join(text.split())
