@@ -160,7 +160,7 @@ def result(kind: str, seed: int) -> dict[str, Any]:
         "seed": seed,
         "seconds": about["seconds"],
         "denoising": each_psnr(network(clean + NOISE * noise), clean),
-        "norms": [proven_norm(f, (SIZE, SIZE)) for f in filters],
+        "norms": [proven_norm(f, (SIZE, SIZE)) for f in filters],  # type: ignore
     }
     beta = best(STRENGTHS, lambda y, b: plug_and_play(network, K, y, TUNING, b).x[-1])
     for name, strength in {"tuned": beta, "full": 1.0}.items():
