@@ -21,8 +21,9 @@ def row(variant="D", seed=0, **more):
     return replace(ROW, **({"changes": "steps=5865"} | known | more))
 
 
-def entry(*values):
-    return {"accuracy": {level: list(values) for level in paper.NOISE_LEVELS}}
+def entry(*values, x0=None):
+    levels = {level: list(values) for level in paper.NOISE_LEVELS}
+    return {"x0": x0 or list(range(len(values))), "accuracy": levels}
 
 
 def test_trainings_that_differ_in_the_network_alone_stand_side_by_side():
@@ -36,18 +37,25 @@ def test_trainings_that_differ_in_the_network_alone_stand_side_by_side():
         row("S", 3, steps=93_500, changes=""),
         row("S", 4, changes="steps=5865 momentum=0.0"),
     ]
-    entries = {"S0": entry(0.5, 0.7), "S1": entry(0.61), "o": entry(0.25), "deep": {}}
+    entries = {
+        "S0": entry(0.7, 0.5, 0.9, x0=[4, 5, 6]),
+        "S1": entry(0.62, 0.62, 0.1, x0=[5, 4, 7]),
+        "o": entry(0.25, 0.25, x0=[4, 5]),
+        "another network": entry(0.0, x0=[9]),
+    }
     found = comparison.networks(rows, entries)
     names = ["ResNet, m = 3", "ResNet-D, m = 3", "ResNet-S, m = 3", "ResNet-S, m = 6"]
     assert [network.name for network in found] == names
     assert [r.seed for r in found[2].rows] == [1, 0]
-    assert found[2].accuracy["ε = 0.25"] == pytest.approx([0.61, 0.6])
+    assert found[2].accuracy["ε = 0.25"] == pytest.approx([0.62, 0.6])  # x0 = 4, 5
+    assert found[2].accuracy["σ = 0.05"] == pytest.approx([1.34 / 3, 0.7])
     assert found[1].accuracy == {}
     table = comparison.table(found, speeds={"ResNet-S, m = 3": 123.4})
     spread = f"± {100 * sqrt(0.5) * 0.01:.2f}"
     assert table.rows[2][0] == "ResNet-S, m = 3\n2 trainings"
     assert table.rows[2][1].endswith("GFLOP a step; 123 ms a step")
-    assert table.rows[2][2:4] == (f"77.50 {spread}", f"60.50 {spread}")
+    assert table.rows[2][2] == f"77.50 {spread}"
+    assert table.rows[2][5] == f"61.00 ± {100 * sqrt(0.5) * 0.02:.2f}"
     assert table.rows[1][3:] == ("–",) * 4
     assert list(table.sections) == ["CIFAR-10, 5,865 steps"]
 

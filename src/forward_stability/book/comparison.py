@@ -33,7 +33,7 @@ class Network:
         variant, blocks: which; m is ``blocks``.
         rows: of the ledger, one a seed.
         accuracy: the fractions of Table 4, one a seed, by "clean", "σ = 0.02" or "ε = 0.25": the
-            mean over seeds of the noise or over images x0.
+            mean over seeds of the noise or over the images x0 that all networks were tested with.
     """
 
     variant: str
@@ -54,8 +54,8 @@ def networks(
 
     Args:
         rows: of the ledger.
-        entries: of :func:`forward_stability.experiments.evaluation.read`; a level that one of the
-            trainings lacks is left out for the network.
+        entries: of :func:`forward_stability.experiments.evaluation.read`; a network of which a
+            training lacks there has no accuracies under noise.
         dataset, steps: which trainings.
 
     Returns:
@@ -72,22 +72,31 @@ def networks(
     for group in found.values():
         check_seeds(group)
     order = ("original", "D", "S")
+    tested = {row.name for group in found.values() for row in group} & set(entries)
+    shared = set.intersection(*(set(entries[name]["x0"]) for name in tested)) if tested else set()
     return [
-        Network(variant, blocks, group, _noises([entries.get(row.name, {}) for row in group]))
+        Network(variant, blocks, group, _noises([entries.get(row.name) for row in group], shared))
         for (blocks, variant), group in sorted(
             found.items(), key=lambda item: (item[0][0], order.index(item[0][1]))
         )
     ]
 
 
-def _noises(entries: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
-    """The means of each level that all entries have."""
-    levels = [entry.get("accuracy", {}) for entry in entries]
-    return {
-        level: [mean(entry[level]) for entry in levels]
-        for level in paper.NOISE_LEVELS
-        if all(level in entry for entry in levels)
-    }
+def _noises(
+    entries: Sequence[Mapping[str, Any] | None], shared: set[int]
+) -> dict[str, list[float]]:
+    """The means of each level, if all trainings were tested: over the shared images x0 for ε."""
+
+    def average(entry: Mapping[str, Any], level: str) -> float:
+        values = entry["accuracy"][level]
+        if level.startswith("ε"):
+            values = [v for v, x0 in zip(values, entry["x0"], strict=True) if x0 in shared]
+        return mean(values)
+
+    known = [entry for entry in entries if entry is not None]
+    if len(known) < len(entries):
+        return {}
+    return {level: [average(entry, level) for entry in known] for level in paper.NOISE_LEVELS}
 
 
 def detectable(first: Sequence[float], second: Sequence[float], level: float = 0.05) -> float:
@@ -140,7 +149,8 @@ def table(
     heading = f"{DATA[dataset]}, {found[0].rows[0].steps:,} steps" if found else ""
     note = (
         "Test accuracy after the last step, in percent: the mean over trainings ± their standard "
-        "deviation; of a training, the mean over seeds of the noise (σ) or images x0 (ε)."
+        "deviation; of a training, the mean over seeds of the noise (σ) or over the same images "
+        "x0 (ε)."
     )
     return Table(
         "What do the variants cost, and what do they give?", header, {heading: lines}, note
