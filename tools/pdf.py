@@ -108,6 +108,8 @@ def read(name: str, part: str | None) -> Article:
         tag["id"] = anchor(name, str(tag["id"]))
     assert soup.article is not None
     soup.article["id"] = anchor(name)
+    for link in soup.select("a.download"):
+        link.unwrap()  # paper holds no files
     for link in soup.select("a.internal[href]"):
         place, _, identifier = str(link["href"]).partition("#")
         target = f"{Path(name).parent.as_posix()}/{Path(place).stem}" if place else name
