@@ -491,7 +491,7 @@ def test_on_the_page_of_the_book(browser: Browser, networks: list[Network]):
     with serve() as address:
         open_page(page, f"{address}/book/14_corrupted_images.html")
         explorer = page.locator(".fs-live").first
-        explorer.scroll_into_view_if_needed()  # its networks are loaded when it is near
+        page.locator(".live").first.scroll_into_view_if_needed()  # loads its networks
         explorer.locator("[data-level]").first.wait_for(timeout=PATIENCE)
         choose(explorer, "Image", 5)
         for position, sigma in ((15, 0.03), (40, 0.08)):
