@@ -80,8 +80,11 @@ def residual_bound(kappa: float, distance: float, k: int) -> float:
         kappa: κ of T.
         distance: an upper bound of ‖x_0 − x*‖.
         k: the number of steps before.
+
+    Returns:
+        rounded upwards: a quotient, a root and a product are off by less than four units.
     """
-    return sqrt(kappa / (k + 1)) * distance
+    return _up(Fraction(sqrt(kappa / (k + 1)) * distance) * (1 + Fraction(4, 2**53)))
 
 
 def _up(value: Fraction) -> float:

@@ -150,5 +150,14 @@ def test_residuals_stay_below_their_bound(kappa: float):
 
 
 def test_the_residual_bound_is_attained_at_once_by_a_firm_map():
-    assert residual_bound(1.0, 1.0, 0) == 1.0  # x ↦ 0, which is a projection
+    assert 1.0 <= residual_bound(1.0, 1.0, 0) <= 1 + 1e-15  # x ↦ 0, which is a projection
     assert residual_bound(4.0, 3.0, 8) == pytest.approx(2.0)
+
+
+def test_the_residual_bound_is_rounded_upwards():
+    random = np.random.default_rng(0)
+    for kappa, distance in random.uniform(0.1, 50, (200, 2)):
+        for k in (0, 2, 9):
+            exact = Fraction(kappa) / (k + 1) * Fraction(distance) ** 2
+            bound = Fraction(residual_bound(kappa, distance, k))
+            assert exact <= bound**2 <= exact * (1 + Fraction(2, 10**15))

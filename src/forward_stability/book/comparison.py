@@ -120,22 +120,17 @@ def detectable(first: Sequence[float], second: Sequence[float], level: float = 0
     return float(student.ppf(1 - level / 2, free)) * pooled * sqrt(1 / n1 + 1 / n2)
 
 
-def table(
-    found: Sequence[Network], dataset: str = "cifar10", speeds: Mapping[str, float] | None = None
-) -> Table:
+def table(found: Sequence[Network], dataset: str = "cifar10") -> Table:
     """What the networks cost and what they give, side by side.
 
     Args:
         found: of :func:`networks`.
         dataset: the images, for the heading.
-        speeds: milliseconds of a training step by the name of the network, measured side by side.
     """
     lines = []
     for network in found:
         count, row = len(network.rows), network.rows[0]
-        seconds = (speeds or {}).get(network.name)
-        time = f"; {seconds:.0f} ms a step" if seconds else ""
-        cost = f"{operations(network.variant, network.blocks) / 1e9:.1f} GFLOP a step{time}"
+        cost = f"{operations(network.variant, network.blocks) / 1e9:.1f} GFLOP a step"
         noisy = (percent(network.accuracy[k]) if k in network.accuracy else "–" for k in LEVELS)
         lines.append(
             (
