@@ -137,7 +137,7 @@ def test_the_book_is_built():
 def test_the_address_of_the_book_leads_to_its_first_page(browser: Browser, site: str):
     page = browser.new_page()
     page.goto(site)
-    page.wait_for_url("**/book/00_start.html", timeout=5000)
+    page.wait_for_url("**/book/00_start.html", wait_until="commit")
     page.close()
 
 
