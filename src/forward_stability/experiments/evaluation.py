@@ -94,6 +94,7 @@ def measure(run: Run, step: int = 1) -> dict[str, Any]:
     """
     check_positive(step=step)
     network, dataset = run.network(), run.dataset()
+    network.to(memory_format=torch.channels_last)  # as in training: ResNet-S takes half the time
     tested, labels = dataset.test_images[::step], dataset.test_labels[::step]
     images = structured_images(dataset)
 
