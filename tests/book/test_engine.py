@@ -117,6 +117,15 @@ def test_every_option_of_a_network(engine: Page, variant, options):
     assert check(engine, network, exported).abs().max() > 0.05
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+def test_weights_of_either_length(engine: Page, bits):
+    exported = export_network(settled("D", 2, 4, 3, (9, 6), 3), (9, 6), list("abc"), bits)
+    images = torch.rand(3, 3, 9, 6)
+    found = scores_in_browser(engine, exported.to_bytes(), images)
+    expected = features(exported.layers, images.double() - exported.tensors["mean"].double())[-1]
+    torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_every_run_of_the_book(engine: Page, name):
     torch.manual_seed(0)

@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 
 from forward_stability import cli
-from forward_stability.book.export import LEVELS, export_network, export_run
+from forward_stability.book.export import export_network, export_run
 from forward_stability.errors import InputError
 from forward_stability.experiments.data import load_dataset, scale
 from forward_stability.experiments.noise import seeded_normal
@@ -22,9 +22,10 @@ from forward_stability.models import Network
 RUNS = ["digits-D-m3-seed0", "digits-S-m3-seed0"]
 
 
-def test_a_stored_weight_is_off_by_half_a_level_at_most():
+@pytest.mark.parametrize(("bits", "levels"), [(8, 127), (16, 32767)])
+def test_a_stored_weight_is_off_by_half_a_level_at_most(bits, levels):
     network = Network("S", 2, width=3)
-    exported = export_network(network, (8, 8), list("abcdefghij"))
+    exported = export_network(network, (8, 8), list("abcdefghij"), bits)
     for exact, stored in zip(fold(network), exported.layers, strict=True):
         for name in ("K", "K1", "K2", "W"):
             if (filter_ := vars(exact).get(name)) is None:
@@ -32,8 +33,8 @@ def test_a_stored_weight_is_off_by_half_a_level_at_most():
             rows, error = filter_.flatten(1), (vars(stored)[name] - filter_).flatten(1)
             largest = rows.abs().amax(dim=1, keepdim=True)
             # 1.001: the scale is rounded to float32
-            assert bool((error.abs() <= 1.001 * largest / (2 * LEVELS)).all())
-            assert error.abs().max() > 0
+            assert bool((error.abs() <= 1.001 * largest / (2 * levels)).all())
+            assert (error.abs() * 2 * levels / largest).max() > 0.9
 
 
 @pytest.mark.parametrize("variant", ["D", "S", "original"])
@@ -44,11 +45,12 @@ def test_weights_and_code_of_a_network_take_less_than_a_megabyte(variant):
     assert len(exported.to_bytes()) + code < 1_000_000
 
 
+@pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("name", RUNS)
 class TestTrained:
-    def test_distances_obey_the_constants(self, name):
+    def test_distances_obey_the_constants(self, name, bits):
         """Also for a random direction, where they are far from tight."""
-        exported = export_run(Run(name))
+        exported = export_run(Run(name), bits)
         images = scale(load_dataset("digits").test_images[:20]).double()
         moved = images + 0.1 * seeded_normal(images.shape, 0)
         x, y = features(exported.layers, images), features(exported.layers, moved)
@@ -58,8 +60,16 @@ class TestTrained:
             end = (x[n] - y[n]).flatten(1).norm(dim=1)
             assert bool((end <= stage["bound"] * start).all())
 
-    def test_stages_end_where_the_resolution_changes(self, name):
-        exported = export_run(Run(name))
+    def test_answers_are_those_of_the_network(self, name, bits):
+        run, exported = Run(name), export_run(Run(name), bits)
+        images = scale(load_dataset("digits").test_images[::6])
+        with torch.no_grad():
+            exact = run.network()(images).double()
+        found = features(exported.layers, images.double() - exported.tensors["mean"])[-1]
+        assert torch.equal(found.argmax(dim=1), exact.argmax(dim=1))
+
+    def test_stages_end_where_the_resolution_changes(self, name, bits):
+        exported = export_run(Run(name), bits)
         x = features(exported.layers, torch.zeros(1, 1, 32, 32, dtype=torch.float64))
         sizes = [tuple(x[s["layer"]].shape[1:]) for s in exported.header["stages"]]
         assert sizes == [(16, 32, 32), (32, 16, 16), (64, 8, 8), (10,)]

@@ -16,12 +16,9 @@ from visits import PAGES, Visit, show_everything
 
 from forward_stability.book.explore import BUDGET
 
-WEIGHT, LIGHT, HEAVY, OPENED = 1_500_000, 350_000, 3_000_000, 1_500_000
-"""The most bytes that a page loads, compressed: any; one whose figures live; one with networks, and
-such a one before the reader scrolls.
-
-MathJax is the same for all pages and counts for the first and the third only.
-"""
+WEIGHT, LIGHT, OPENED = 1_500_000, 350_000, 800_000
+"""The most bytes that a page loads, compressed, without MathJax, which is the same for all: any
+page; one whose figures live; one with networks before the reader scrolls."""
 
 LIVE = re.compile(r"book/(0[0-6]|09|10|11)_")
 """The chapters whose figures live."""
@@ -359,14 +356,10 @@ def weight(response: Response) -> int:
 
 
 def test_a_page_is_light(visit: Visit):
-    """Near the end, so that what is loaded late, such as fonts, is counted."""
-    sizes = {response.url: weight(response) for response in visit.responses}
+    """Near the end, so that what is loaded late, such as fonts, is counted; without MathJax."""
+    sizes = {r.url: weight(r) for r in visit.responses if "/vendor/mathjax/" not in r.url}
     assert visit.page.url in sizes
-    networks = visit.page.locator(".fs-live:not(.fs-stage)").count()
-    assert sum(sizes.values()) <= (HEAVY if networks else WEIGHT), sizes
-    if LIVE.match(visit.name):
-        own = {url: size for url, size in sizes.items() if "/vendor/mathjax/" not in url}
-        assert sum(own.values()) <= LIGHT, own
+    assert sum(sizes.values()) <= (LIGHT if LIVE.match(visit.name) else WEIGHT), sizes
 
 
 def test_networks_are_loaded_when_their_explorer_is_near(visit: Visit, browser: Browser):

@@ -2,12 +2,12 @@ r"""A trained network as one compact file, for the engine that evaluates it in a
 
 The file is a safetensors file. Its metadata say what the layers are (those of
 :mod:`~forward_stability.folding`, batch normalisation folded in) and give constants proven for
-exactly the numbers in the file. A filter has 16 bits a weight: its row for output channel o is
-stored as integers q with
+exactly the numbers in the file. A filter has b = 8 or 16 bits a weight: its row for output
+channel o is stored as integers q with
 
-.. math:: K_{o} = s_o \, q_{o}, \qquad |q| \le 32767,
+.. math:: K_{o} = s_o \, q_{o}, \qquad |q| \le L = 2^{b - 1} - 1,
 
-so that a weight is off by at most 1/65534 of the largest weight of its row. Biases, scales and
+so that a weight is off by at most 1/(2L) of the largest weight of its row. Biases, scales and
 diagonals are float32. ``live/network.js`` reads the file. Chapters 12 and 14.
 """
 
@@ -28,8 +28,8 @@ from forward_stability.graph import fold
 from forward_stability.layer import Folded, Size
 from forward_stability.models import Network
 
-LEVELS = 2**15 - 1
-"""The largest integer that a weight is stored as."""
+INTEGERS = {8: torch.int8, 16: torch.int16}
+"""What a weight is stored as, by its bits."""
 
 
 @dataclass(frozen=True)
@@ -53,31 +53,33 @@ class Export:
         return tensors_to_bytes(self.tensors, self.header)
 
 
-def export_run(run: Run) -> Export:
-    """The trained network of a run.
+def export_run(run: Run, bits: int = 16) -> Export:
+    """The trained network of a run, with 8 or 16 bits a weight.
 
     Raises:
         InputError: if the run is not done, its files are damaged, or its weights are no numbers.
     """
     weights = run.folder / "weights.safetensors"
-    return _export(run.folder.resolve(), weights.stat().st_mtime_ns if weights.is_file() else 0)
+    changed = weights.stat().st_mtime_ns if weights.is_file() else 0
+    return _export(run.folder.resolve(), changed, bits)
 
 
 @lru_cache(maxsize=8)
-def _export(folder: Path, _changed: int) -> Export:
+def _export(folder: Path, _changed: int, bits: int) -> Export:
     """The export of a run, once for each state of its weights."""
     run = Run(folder)
     data = run.info["data"]
-    return export_network(run.network(), tuple(data["image_shape"][1:]), data["classes"])
+    return export_network(run.network(), tuple(data["image_shape"][1:]), data["classes"], bits)
 
 
-def export_network(network: Network, size: Size, classes: Sequence[str]) -> Export:
+def export_network(network: Network, size: Size, classes: Sequence[str], bits: int = 16) -> Export:
     """A network in evaluation mode.
 
     Args:
         network: of any variant; it is not changed.
         size: the height and width of an image.
         classes: their names.
+        bits: of a weight, 8 or 16.
 
     Raises:
         InputError: if a weight or a statistic is not finite.
@@ -85,7 +87,7 @@ def export_network(network: Network, size: Size, classes: Sequence[str]) -> Expo
     mean = network.get_buffer("mean").float()
     tensors, layers, kinds = {"mean": mean}, [], []
     for index, layer in enumerate(fold(network)):
-        stored, rounded = _round(layer)
+        stored, rounded = _round(layer, bits)
         for name, tensor in stored.items():
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                 raise InputError(f"layer {index} has weights that are no numbers: train it again")
@@ -103,9 +105,10 @@ def export_network(network: Network, size: Size, classes: Sequence[str]) -> Expo
     return Export(layers, tensors, header)
 
 
-def _round(layer: Folded) -> tuple[dict[str, Tensor], Folded]:
+def _round(layer: Folded, bits: int) -> tuple[dict[str, Tensor], Folded]:
     """The tensors of a layer as stored, and the layer that they make."""
     stored, values = {}, {}
+    most = 2 ** (bits - 1) - 1
     for field in fields(layer):
         tensor = getattr(layer, field.name)
         if not isinstance(tensor, Tensor):
@@ -115,9 +118,9 @@ def _round(layer: Folded) -> tuple[dict[str, Tensor], Folded]:
             values[field.name] = stored[field.name].double()
             continue
         rows = tensor.flatten(1)
-        scale = (rows.abs().amax(dim=1) / LEVELS).float()
+        scale = (rows.abs().amax(dim=1) / most).float()
         scale = torch.where(scale == 0, torch.ones_like(scale), scale)
-        whole = (rows / scale.double()[:, None]).round().clamp(-LEVELS, LEVELS).to(torch.int16)
+        whole = (rows / scale.double()[:, None]).round().clamp(-most, most).to(INTEGERS[bits])
         stored |= {field.name: whole.reshape(tensor.shape), f"{field.name}.scale": scale}
         values[field.name] = (whole.double() * scale.double()[:, None]).reshape(tensor.shape)
     return stored, replace(layer, **values)

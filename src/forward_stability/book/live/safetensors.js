@@ -2,9 +2,9 @@
 
 /** @import { Filter } from "./filters.js" */
 
-/** @typedef {{ shape: number[], data: Float32Array | Int16Array }} Stored */
+/** @typedef {{ shape: number[], data: Float32Array | Int8Array | Int16Array }} Stored */
 
-const KINDS = { F32: Float32Array, I16: Int16Array };
+const KINDS = { F32: Float32Array, I8: Int8Array, I16: Int16Array };
 
 /**
  * The metadata and the tensors of a safetensors file.
@@ -47,7 +47,7 @@ export class Weights {
   }
 
   /**
-   * A filter or a matrix: 16-bit integers times the scale of their row.
+   * A filter or a matrix: integers times the scale of their row.
    *
    * @param {string} name
    * @returns {Filter}
