@@ -50,6 +50,7 @@ def test_trainings_that_differ_in_the_network_alone_stand_side_by_side():
     assert found[2].accuracy["ε = 0.25"] == pytest.approx([0.62, 0.6])  # x0 = 4, 5
     assert found[2].accuracy["σ = 0.05"] == pytest.approx([1.34 / 3, 0.7])
     assert found[1].accuracy == {}
+    assert comparison.networks(rows[:2], {"S0": entry(0.7)})[0].accuracy["σ = 0.02"] == [0.7]
     table = comparison.table(found)
     spread = f"± {100 * sqrt(0.5) * 0.01:.2f}"
     assert table.rows[2][0] == "ResNet-S, m = 3\n2 trainings"

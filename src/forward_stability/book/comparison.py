@@ -32,8 +32,9 @@ class Network:
     Attributes:
         variant, blocks: which; m is ``blocks``.
         rows: of the ledger, one a seed.
-        accuracy: the fractions of Table 4, one a seed, by "clean", "σ = 0.02" or "ε = 0.25": the
-            mean over seeds of the noise or over the images x0 that all networks were tested with.
+        accuracy: the fractions of Table 4, one a training that was tested, by "clean", "σ = 0.02"
+            or "ε = 0.25": the mean over seeds of the noise or over the images x0 that all networks
+            were tested with.
     """
 
     variant: str
@@ -54,8 +55,7 @@ def networks(
 
     Args:
         rows: of the ledger.
-        entries: of :func:`forward_stability.experiments.evaluation.read`; a network of which a
-            training lacks there has no accuracies under noise.
+        entries: of :func:`forward_stability.experiments.evaluation.read`.
         dataset, steps: which trainings.
 
     Returns:
@@ -85,7 +85,7 @@ def networks(
 def _noises(
     entries: Sequence[Mapping[str, Any] | None], shared: set[int]
 ) -> dict[str, list[float]]:
-    """The means of each level, if all trainings were tested: over the shared images x0 for ε."""
+    """The means of each level, one a tested training: over the shared images x0 for ε."""
 
     def average(entry: Mapping[str, Any], level: str) -> float:
         values = entry["accuracy"][level]
@@ -94,9 +94,7 @@ def _noises(
         return mean(values)
 
     known = [entry for entry in entries if entry is not None]
-    if len(known) < len(entries):
-        return {}
-    return {level: [average(entry, level) for entry in known] for level in paper.NOISE_LEVELS}
+    return {level: [average(e, level) for e in known] for level in paper.NOISE_LEVELS if known}
 
 
 def detectable(first: Sequence[float], second: Sequence[float], level: float = 0.05) -> float:
@@ -145,7 +143,7 @@ def table(found: Sequence[Network], dataset: str = "cifar10") -> Table:
     note = (
         "Test accuracy after the last step, in percent: the mean over trainings ± their standard "
         "deviation; of a training, the mean over seeds of the noise (σ) or over the same images "
-        "x0 (ε)."
+        "x0 (ε). Without ± it is one training."
     )
     return Table(
         "What do the variants cost, and what do they give?", header, {heading: lines}, note

@@ -39,6 +39,7 @@ class Table:
         def cell(text: str) -> str:
             first, _, second = (html.escape(part) for part in text.partition("\n"))
             key = f' data-sort="{first.replace(",", "")}"' if self.sortable else ""
+            first = first.replace(" = ", "&nbsp;=&nbsp;")  # "m = 3" stays in one line
             return f"<td{key}>{first}{second and f'<br><small>{second}</small>'}</td>"
 
         head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in self.header)
