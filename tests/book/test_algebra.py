@@ -2,7 +2,7 @@
 
 import json
 from fractions import Fraction
-from math import inf, isinf
+from math import cos, inf, isinf, radians, sin
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from builders import exact as fractions
 from builders import positive
 
 import forward_stability as fs
+from forward_stability import averaged
 from forward_stability.book.live.compose import compose
 from forward_stability.book.live.figure import evaluate
 from forward_stability.multipliers import lipschitz
@@ -23,6 +24,7 @@ NAMES = {
     "flow": "flow",
     "multipliers": "best, edge, proven, stretch, uniform",
     "contours": "contours, corners",
+    "averaged": "lasting, lengths, orbit, residualBound",
 }
 MODULE = compose(
     "entry",
@@ -245,3 +247,28 @@ def test_level_lines_are_closed_or_end_at_the_border():
     for x, y in (z for piece in wave for z in piece):
         assert abs(x * y * y - y - 0.3) <= 5e-3
     assert all(abs(np.diff(piece, axis=0)).max() <= 3 / 48 + 1e-12 for piece in wave)
+
+
+@pytest.mark.parametrize("theta", [0.02, 0.25, 0.5, 0.9, 0.999])
+def test_averaged_turns_are_shorter_than_proven_and_one_nearly_as_long(theta):
+    """The turn that lasts has the step e^(-1/2) of the bound, where a turn can last so long."""
+    kappa = theta / (1 - theta)
+    x = torch.tensor([0.6, -1.1], dtype=torch.float64)
+    for k in (0, 3, 40):
+        angle = call("lasting", theta, k)
+        T = (1 - theta) * torch.eye(2, dtype=torch.float64)
+        c, s = cos(radians(angle)), sin(radians(angle))
+        T += theta * torch.tensor([[c, -s], [s, c]], dtype=torch.float64)
+        places = [x]
+        for _ in range(k + 1):
+            places.append(T @ places[-1])
+        found = call("orbit", x, theta, angle, k + 1)
+        torch.testing.assert_close(exact(found), torch.stack(places), rtol=1e-12, atol=1e-14)
+        length = call("lengths", found)[k]
+        assert length == pytest.approx(float((places[k] - places[k + 1]).norm()), rel=1e-11)
+        bound = call("residualBound", theta, float(x.norm()), k)
+        proven = averaged.residual_bound(kappa, float(x.norm()), k)
+        assert bound == pytest.approx(proven, rel=1e-12)
+        assert length <= proven
+        if 4 * theta * (1 - theta) * (k + 1) >= 1:
+            assert length / bound == pytest.approx((k / (k + 1)) ** (k / 2), rel=1e-9)
