@@ -51,6 +51,10 @@ def test_trainings_that_differ_in_the_network_alone_stand_side_by_side():
     assert found[2].accuracy["σ = 0.05"] == pytest.approx([1.34 / 3, 0.7])
     assert found[1].accuracy == {}
     assert comparison.networks(rows[:2], {"S0": entry(0.7)})[0].accuracy["σ = 0.02"] == [0.7]
+    elsewhere = comparison.networks(rows[1:3], {"S0": entry(0.7), "D0": entry(0.6, x0=["other"])})
+    assert [list(network.accuracy) for network in elsewhere] == [
+        ["clean", "σ = 0.02", "σ = 0.05"]
+    ] * 2
     table = comparison.table(found)
     spread = f"± {100 * sqrt(0.5) * 0.01:.2f}"
     assert table.rows[2][0] == "ResNet-S, m = 3\n2 trainings"

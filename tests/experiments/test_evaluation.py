@@ -1,5 +1,6 @@
 """Accuracy on corrupted images: measured as Eq. 28 says, kept run by run, shown beside Table 4."""
 
+import hashlib
 import shutil
 
 import pytest
@@ -38,7 +39,10 @@ def test_accuracies_are_those_of_equation_28(run: Run):
     clean = accuracy(images)
     assert found["accuracy"]["clean"] == [clean]
     assert clean > 0.8
-    assert found["x0"] == list(range(20, 30))
+    ships = range(20, 30)
+    assert all(dataset.classes[int(labels[i])] == "ship" for i in ships)
+    assert found["x0"] == [evaluation.image_name(dataset.test_images[i]) for i in ships]
+    assert len(set(found["x0"])) == 10
     assert found["seeds"] == [0, 1, 2]
     sigmas = ["σ = 0.01", "σ = 0.02", "σ = 0.035", "σ = 0.05", "σ = 0.1"]
     epsilons = ["ε = 0.1", "ε = 0.25", "ε = 0.5", "ε = 0.75"]
@@ -46,11 +50,10 @@ def test_accuracies_are_those_of_equation_28(run: Run):
     assert [len(v) for v in found["accuracy"].values()] == [1, *[3] * 5, *[10] * 4]
     assert (found["variant"], found["blocks"], found["steps"], found["seed"]) == ("S", 1, 100, 0)
     assert (found["data"], found["test_images"]) == ("images", 40)
-    assert all(dataset.classes[int(labels[i])] == "ship" for i in found["x0"])
     for seed, value in enumerate(found["accuracy"]["σ = 0.1"]):
         noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(seed))
         assert value == accuracy(images + 0.1 * noise)
-    expected = [accuracy(images + 0.75 * images[i]) for i in found["x0"]]
+    expected = [accuracy(images + 0.75 * images[i]) for i in ships]
     assert found["accuracy"]["ε = 0.75"] == expected != [clean] * 10
 
 
@@ -91,7 +94,8 @@ def test_every_third_image_and_the_first_class_where_there_are_no_ships(tmp_path
     images = write_pictures(tmp_path / "images", {"cat": 0, "dog": 60}, (5, 5))
     run = train(Config("S", 1, 2, images, steps=2, batch_size=10), tmp_path / "run")
     found = evaluation.measure(run, step=3)
-    assert (found["test_images"], found["x0"]) == (4, list(range(5)))
+    names = [evaluation.image_name(image) for image in run.dataset().test_images[:5]]
+    assert (found["test_images"], found["x0"]) == (4, names)
     scores = evaluation.predict(run.network(), run.dataset().test_images[::3])
     labels = run.dataset().test_labels[::3]
     assert found["accuracy"]["clean"] == [evaluation.accuracy(scores, labels)]
@@ -127,3 +131,11 @@ def test_without_a_path_the_file_of_the_book_is_read(tmp_path):
     assert evaluation.read() == read_json(results_root() / "noise.json")
     (tmp_path / "x.json").write_text('{"a": 1}')
     assert evaluation.read(tmp_path / "x.json") == {"a": 1}
+
+
+def test_an_image_has_the_same_name_wherever_it_lies():
+    images = torch.arange(24, dtype=torch.uint8).reshape(2, 3, 2, 2)
+    named = hashlib.sha256(bytes(range(12, 24))).hexdigest()[:12]
+    assert evaluation.image_name(images[1]) == named
+    assert evaluation.image_name(images.flip(0)[0]) == named
+    assert evaluation.image_name(images.to(memory_format=torch.channels_last)[1]) == named

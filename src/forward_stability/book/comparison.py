@@ -94,7 +94,8 @@ def _noises(
         return mean(values)
 
     known = [entry for entry in entries if entry is not None]
-    return {level: [average(e, level) for e in known] for level in paper.NOISE_LEVELS if known}
+    levels = [level for level in paper.NOISE_LEVELS if shared or not level.startswith("ε")]
+    return {level: [average(entry, level) for entry in known] for level in levels if known}
 
 
 def detectable(first: Sequence[float], second: Sequence[float], level: float = 0.05) -> float:

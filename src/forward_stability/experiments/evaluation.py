@@ -4,6 +4,7 @@ Each level of unstructured noise is measured with several seeds, each level of s
 several images x0: the paper names one, "a ship". Chapter 14.
 """
 
+import hashlib
 import os
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -80,6 +81,15 @@ def structured_images(dataset: Dataset) -> list[int]:
     return (dataset.test_labels == label).nonzero()[:IMAGES, 0].tolist()
 
 
+def image_name(image: Tensor) -> str:
+    """A name of an image by its content, whatever its place: twelve digits of the SHA-256.
+
+    Args:
+        image: uint8.
+    """
+    return hashlib.sha256(image.contiguous().cpu().numpy().tobytes()).hexdigest()[:12]
+
+
 def measure(run: Run, step: int = 1) -> dict[str, Any]:
     """The test accuracies of the network of a run, with what they depend on.
 
@@ -121,7 +131,7 @@ def measure(run: Run, step: int = 1) -> dict[str, Any]:
         "fingerprint": dataset.fingerprint,
         "test_images": len(tested),
         "seeds": list(SEEDS),
-        "x0": images,
+        "x0": [image_name(dataset.test_images[index]) for index in images],
         "environment": environment("cpu"),
         "accuracy": levels,
     }
