@@ -82,16 +82,21 @@ def structured_images(dataset: Dataset) -> list[int]:
 
 
 def image_name(image: Tensor) -> str:
-    """A name of an image by its content, whatever its place: twelve digits of the SHA-256.
+    """A name of an image by its content, whatever its place in a data set.
 
     Args:
-        image: uint8.
+        image: uint8, shape ``(channels, height, width)``.
+
+    Returns:
+        the first twelve hexadecimal digits of the SHA-256 of its bytes.
     """
     return hashlib.sha256(image.contiguous().cpu().numpy().tobytes()).hexdigest()[:12]
 
 
 def measure(run: Run, step: int = 1) -> dict[str, Any]:
     """The test accuracies of the network of a run, with what they depend on.
+
+    Images x0 are named by their content, so that results on other orders of the files compare.
 
     Args:
         run: a finished run.
