@@ -13,7 +13,7 @@ import nbformat
 import pytest
 import torch
 from playwright.sync_api import Browser, Locator, Page, expect
-from test_noise_explorer import PATIENCE, RUNS, check, choose, option_image, slide
+from test_noise_explorer import PATIENCE, RUNS, Rounded, check, choose, option_image, slide
 
 from forward_stability.experiments.noise import seeded_normal
 from forward_stability.experiments.runs import Run
@@ -78,11 +78,12 @@ def noise(page: Page) -> Locator:
     return page.locator(".fs-live").first
 
 
-def test_noise(noise: Locator, networks: list[Network]):
+def test_noise(noise: Locator):
     choose(noise, "Image", 8)
     slide(noise, 25)
     image = option_image(noise, 8)
-    check(noise, networks, image + 0.05 * seeded_normal(image.shape, 0), 0.05)
+    noisy = image + 0.05 * seeded_normal(image.shape, 0)
+    check(noise, [Rounded(name) for name in RUNS], noisy, 0.05)
 
 
 def test_keys_are_not_commands_of_the_notebook(page: Page, noise: Locator):
