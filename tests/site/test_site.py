@@ -355,9 +355,15 @@ def weight(response: Response) -> int:
     return len(body if packed else gzip.compress(body))
 
 
+def weights(visit: Visit) -> dict[str, int]:
+    """Of what a page loads, without MathJax; a blob is made of what is loaded already."""
+    loaded = (r for r in visit.responses if not r.url.startswith("blob:"))
+    return {r.url: weight(r) for r in loaded if "/vendor/mathjax/" not in r.url}
+
+
 def test_a_page_is_light(visit: Visit):
-    """Near the end, so that what is loaded late, such as fonts, is counted; without MathJax."""
-    sizes = {r.url: weight(r) for r in visit.responses if "/vendor/mathjax/" not in r.url}
+    """Near the end, so that what is loaded late, such as fonts, is counted."""
+    sizes = weights(visit)
     assert visit.page.url in sizes
     assert sum(sizes.values()) <= (LIGHT if LIVE.match(visit.name) else WEIGHT), sizes
 
@@ -368,7 +374,7 @@ def test_networks_are_loaded_when_their_explorer_is_near(visit: Visit, browser: 
         return
     fresh = Visit(browser, visit.name, visit.page.url.partition("#")[0])
     fresh.page.wait_for_load_state("networkidle")
-    sizes = {r.url: weight(r) for r in fresh.responses if "/vendor/mathjax/" not in r.url}
+    sizes = weights(fresh)
     assert sum(sizes.values()) <= OPENED, sizes
     assert fresh.page.locator("[data-from]").count() > 0
     last = fresh.page.locator(".live:not(:has(> .fs-stage))").last
