@@ -83,7 +83,7 @@ def networks(
 
 
 def _noises(
-    entries: Sequence[Mapping[str, Any] | None], shared: set[int]
+    entries: Sequence[Mapping[str, Any] | None], shared: set[str]
 ) -> dict[str, list[float]]:
     """The means of each level, one a tested training: over the shared images x0 for ε."""
 

@@ -2,6 +2,7 @@
 
 import { norm } from "./algebra.js";
 import { kappa, lasting, lengths, orbit, residualBound } from "./averaged.js";
+import { latest } from "./latest.js";
 import { readable } from "./plot.js";
 import { stage } from "./stage.js";
 
@@ -13,10 +14,19 @@ const [SHORTEST, LONGEST] = [1e-4, 10];
 
 const start = { x: [1, 0], theta: 1, angle: 90, steps: 20 };
 
-/** @param {typeof start} state @returns {View<typeof start>[]} */
-function views({ x, theta, angle, steps }) {
+/** @param {typeof start} state */
+function walk({ x, theta, angle }) {
   const places = /** @type {Point[]} */ (orbit(x, theta, angle, STEPS + 1));
-  const points = lengths(places).map((length, k) => /** @type {Point} */ ([k + 1, Math.max(length, SHORTEST / 10)]));
+  return { places, found: lengths(places) };
+}
+
+const solve = latest(walk, ["x", "theta", "angle"]);
+
+/** @param {typeof start} state @returns {View<typeof start>[]} */
+function views(state) {
+  const { x, theta, steps } = state;
+  const { places, found } = solve(state);
+  const points = found.map((length, k) => /** @type {Point} */ ([k + 1, Math.max(length, SHORTEST / 10)]));
   const bound = points.map(([n]) => /** @type {Point} */ ([n, residualBound(theta, norm(x), n - 1)]));
   const [passed, ahead] = [points.slice(0, steps + 1), points.slice(steps)];
   return [
@@ -48,8 +58,9 @@ function views({ x, theta, angle, steps }) {
 }
 
 /** @param {typeof start} state @returns {Words[]} */
-function words({ x, theta, angle, steps }) {
-  const length = lengths(orbit(x, theta, angle, steps + 1))[steps];
+function words(state) {
+  const { x, theta, angle, steps } = state;
+  const length = solve(state).found[steps];
   const way = theta < 1 ? `${readable(theta)} of the way of a turn by ${readable(angle)}°` : `A whole turn by ${readable(angle)}°`;
   if (theta === 1) return [way, ": ", ["S", `step ${steps} is ${readable(length)} long`], ", as every step is. Nothing is proven."];
   const most = residualBound(theta, norm(x), steps);
@@ -57,7 +68,7 @@ function words({ x, theta, angle, steps }) {
     `${way}, κ = ${readable(kappa(theta))}: `,
     ["S", `step ${steps} is ${readable(length)} long`],
     ", ",
-    ["bound", `at most ${readable(most)} is proven`],
+    ["bound", `the bound is ${readable(most)}`],
     most > 0 ? `; the step is ${readable(length / most)} of that.` : ".",
   ];
 }

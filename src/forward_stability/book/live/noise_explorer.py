@@ -32,8 +32,8 @@ def noise_explorer(*runs: str | Run) -> Widget | Page:
     """An explorer of noisy images for trained networks, which it evaluates in the browser.
 
     Its images are test images of the data set of the runs; where that is not at hand, photographs
-    from scikit-image. The reader can drop in a picture. Weights have 8 bits, so that a page of five
-    networks loads 1 MB less.
+    from scikit-image. The reader can drop in a picture. Weights have 8 bits, so that a page of
+    several networks is light.
 
     Args:
         runs: run folders, or names of runs that come with the book; all of one data set.
