@@ -379,8 +379,9 @@ def test_no_command_writes_among_the_results_of_the_book(capsys, tmp_path, monke
     assert contents(results_root()) == before
     assert os.listdir() == ["runs"]
     root = Path(__file__).parents[2]
-    sweeps = [read_sweep(path) for path in (root / "sweeps").glob("*.toml")]
-    assert {sweep.out.parts[0] for sweep in sweeps} == {"runs"}
+    for path in (root / "sweeps").glob("*.toml"):
+        out = read_sweep(path).out  # the queue is for checkpoints, which the book does not read
+        assert out.parts[0] == "runs" or out.is_relative_to("results/queue")
     ignored = subprocess.run(["git", "-C", str(root), "check-ignore", "-q", "runs/x"], check=False)
     assert ignored.returncode == 0
 
