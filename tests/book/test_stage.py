@@ -17,6 +17,16 @@ from forward_stability.book.live.figure import live, still
 NAMES = [name.removeprefix("figure_") for name in FIGURES]
 ALT = "What a test shows."
 
+CUT = """all => all.filter(e => {
+    const drawing = e.ownerSVGElement, whole = drawing.getBoundingClientRect();
+    const scale = whole.width / drawing.viewBox.baseVal.width, box = e.getBoundingClientRect();
+    const clip = e.closest("[clip-path]")?.getAttribute("clip-path").slice(5, -1);
+    const { x, width } = clip ? document.getElementById(clip).firstElementChild : drawing;
+    const left = whole.left + (clip ? scale * x.baseVal.value : 0);
+    return box.left < left - 1 || box.right > left + scale * width.baseVal.value + 1;
+}).map(e => e.textContent)"""
+"""The texts that are cut off at a side, by the drawing or by the plot that they stand in."""
+
 
 @pytest.fixture(scope="module", params=NAMES)
 def place(request, tmp_path_factory) -> tuple[str, Path]:
@@ -28,7 +38,7 @@ def place(request, tmp_path_factory) -> tuple[str, Path]:
     path = tmp_path_factory.mktemp("page") / "page.html"
     path.write_text(
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Test</title>'
-        '<meta name="viewport" content="width=device-width"></head><body><main>'
+        '<meta name="viewport" content="width=device-width"></head><body style="margin: 16px"><main>'
         f"<h1>Test</h1>{html}</main></body></html>",
         "utf-8",
     )
@@ -172,6 +182,7 @@ def test_no_barrier_and_nothing_too_wide_or_too_small(page: Page, width: int, da
         })""",
     )
     assert min(sizes) >= 11
+    assert page.eval_on_selector_all("svg text", CUT) == []
 
 
 def test_links_of_the_text_set_a_situation(page: Page, place: tuple[str, Path]):

@@ -34,7 +34,7 @@ function views({ x, y }) {
   /** @type {Mark[]} */
   const marks = [
     { kind: "area", points: [[0, 0], [FAR, 0], [FAR, FAR], [0, FAR]], look: "D faint" },
-    { kind: "text", at: [1.9, 2.6], text: "allowed", look: "D" },
+    { kind: "text", at: [1.5, 2.6], text: "allowed", look: "D" },
     ...cone(p),
     { kind: "line", points: [p, q], look: "S" },
     { kind: "line", points: [at, other], look: "bound dashed thin" },

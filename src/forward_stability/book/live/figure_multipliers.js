@@ -49,11 +49,11 @@ function levels(samples, constants, look) {
   );
 }
 
-/** Lines with their L, where T₁T₂ is largest. @param {Mark[]} lines @returns {Mark[]} */
+/** Lines with their L, where T₁T₂ is largest among points with room for it. @param {Mark[]} lines @returns {Mark[]} */
 function labelled(lines) {
   return lines.flatMap((mark, i) => {
-    const points = mark.kind === "lines" ? mark.pieces.flat() : [];
-    if (!points.length) return [];
+    const points = mark.kind === "lines" ? mark.pieces.flat().filter((z) => Math.max(...z) < HIGH / 1.5) : [];
+    if (!points.length) return [mark];
     const [x, y] = points.reduce((far, z) => (z[0] * z[1] > far[0] * far[1] ? z : far));
     return [mark, { kind: "text", at: [x, y * 1.05], text: readable(LEVELS[i]), look: "bound" }];
   });

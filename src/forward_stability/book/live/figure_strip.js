@@ -115,7 +115,7 @@ function views(state) {
   /** @type {Axis} */
   const y = { from: 1e-3, to: 10 ** Math.ceil(Math.log10(largest)), log: true };
   return /** @type {const} */ ([["sizes", "size of the features"], ["distances", "distance of two inputs"]]).map(([what, title]) => ({
-    title: `${title}, relative to the input`,
+    title,
     x: { from: 0, to: LAYERS, label: "layers passed" },
     y,
     ratio: 0.9,
