@@ -260,6 +260,11 @@ def test_the_histogram_is_that_of_many_seeds(digits: Locator, networks: list[Rou
         )
         assert panel.get_by_role("img", name=re.compile("^Histogram. ")).count() == 1
         assert panel.locator(".area").count() >= 1
+        beyond = """all => all.filter(e => {
+            const [text, svg] = [e, e.ownerSVGElement].map(z => z.getBoundingClientRect());
+            return text.left < svg.left || text.right > svg.right;
+        }).map(e => e.textContent)"""
+        assert panel.locator("svg text").evaluate_all(beyond) == []
     before = digits.locator(".fs-count").first.text_content() or ""
     digits.get_by_role("button", name="New noise").click()  # the same survey goes on
     expect(digits.locator(".fs-turning").first).to_contain_text("first", timeout=PATIENCE)

@@ -27,7 +27,7 @@ export class Histogram {
    */
   show(survey, level) {
     const marks = [...bars(survey), ...line(level)];
-    const label = `${survey.kind.symbol} at which the answer first changes`;
+    const label = `${survey.kind.symbol} of the first change`;
     const view = {
       x: { from: 0, to: survey.kind.most, label },
       y: { from: 0, to: 1, bare: true },

@@ -94,7 +94,8 @@ function alike(one, other) {
  * @returns {Ground}
  */
 function makeGround(view, place, id) {
-  const [left, right] = [place.left + (view.y.bare ? 10 : 52), place.left + place.width - 14];
+  const side = view.y.bare ? (view.x.bare ? 10 : 16) : 52; // 16 is half of a number below
+  const [left, right] = [place.left + side, place.left + place.width - 16];
   const [top, bottom] = [place.top + (view.title ? 26 : 10), place.top + place.height - (view.x.bare ? 10 : 42)];
   const on = { x: makeScale(view.x, left, right), y: makeScale(view.y, bottom, top) };
   const frame = { x: left, y: top, width: right - left, height: bottom - top };

@@ -59,6 +59,6 @@ export class Survey {
     const [least, middle, largest] = [0, (n - 1) >> 1, n - 1].map((i) =>
       sorted[i] === Infinity ? `above ${kind.most}` : short(sorted[i]));
     const far = n < directions.length ? " so far" : "";
-    return `${n} ${kind.over}${far}: ${kind.symbol} from ${least} to ${largest}, half of them up to ${middle}.`;
+    return `${n} ${n === 1 ? kind.one : kind.over}${far}: ${kind.symbol} from ${least} to ${largest}, half of them up to ${middle}.`;
   }
 }
