@@ -21,6 +21,7 @@ from forward_stability.folding import (
     FoldedConv,
     FoldedLinear,
     FoldedPooling,
+    FoldedUnshuffling,
     features,
     input_channels,
     input_sizes,
@@ -192,7 +193,8 @@ def _extend(chain: Sequence[WeightedBound], layer: Sequence[WeightedBound]) -> l
 def _of_the_theorem(layers: Sequence[LayerReport], theorem: str, enlarge: float) -> list[Constants]:
     """The constants of Theorem 5 or 6, as printed and as corrected."""
     residual = [r for r in layers if r.kind.startswith("residual")]
-    ends = [r for r in layers if r.kind in (FoldedConv.kind, FoldedLinear.kind)]
+    affine = (FoldedConv.kind, FoldedUnshuffling.kind, FoldedLinear.kind)
+    ends = [r for r in layers if r.kind in affine]
     pools = prod(1 + r.norms["A"] for r in layers if r.kind == FoldedPooling.kind)
     holds = all(c.holds for r in layers for c in r.checks)
     outer = sum(r.biases["b"] for r in ends)

@@ -279,6 +279,37 @@ class FoldedPooling(Folded):
 
 
 @dataclass(frozen=True)
+class FoldedUnshuffling(Folded):
+    """x ↦ W U x + b, where U makes four channels of the 2x2 pixels of one; W (out, 4 in), b (out,).
+
+    U only moves numbers, so the norm is that of W. Source: our own. Chapter 15.
+    """
+
+    kind: ClassVar[str] = "unshuffling"
+    resamples: ClassVar[bool] = True
+    W: Tensor
+    b: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return conv(F.pixel_unshuffle(x, 2), self.W[..., None, None]) + as_image(self.b)
+
+    def error(self, x: Tensor) -> Tensor:
+        return conv_error(F.pixel_unshuffle(x, 2), self.W[..., None, None], self.b)
+
+    def output_size(self, size: Size) -> Size:
+        return _half(size)
+
+    def channels(self, size: Size) -> int:
+        return self.W.shape[1] // 4
+
+    def bounds(self, size: Size, theorem: str) -> Bounds:
+        """The hypotheses are those of the first layer, an affine map as well."""
+        equation = {"Theorem 5": "20a", "Theorem 6": "23a"}.get(theorem, "")
+        norm, offset = matrix_bound(self.W), bias_norm(self.b, _half(size))
+        return affine_report(self.kind, size, norm, "A", offset, equation)
+
+
+@dataclass(frozen=True)
 class FoldedGlobalPooling(Folded):
     """x ↦ Pg σ(x). Source: Eq. 19."""
 

@@ -15,8 +15,10 @@ convolutions are periodic. Chapter 8.
 from math import prod, sqrt
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from forward_stability.errors import InputError
 from forward_stability.folded_residual import FoldedOriginal, FoldedResidual, FoldedSymmetric
 from forward_stability.folding import (
     FoldedConv,
@@ -25,6 +27,7 @@ from forward_stability.folding import (
     FoldedHalving,
     FoldedLinear,
     FoldedPooling,
+    FoldedUnshuffling,
     scaled,
 )
 from forward_stability.layer import Layer, Size
@@ -250,6 +253,43 @@ class Pooling(Layer):
 
     def constrained_norm(self, size: Size, c: float) -> float:
         return pool2_norm(size) + c
+
+
+class Unshuffling(Layer):
+    """x ↦ A U x + b: half the resolution without a loss, in place of a 2D pooling layer.
+
+    U makes four channels of the 2x2 pixels of one and keeps every norm; A is a matrix at each
+    pixel. If constrained, the bound is 1 in place of 1/2 + c. A starts as the Haar transform: the
+    means of the squares come first, times 2, then differences, as many as there is room for.
+
+    Args:
+        into, out: channels.
+
+    Source: our own; pixels become channels as in Shi et al. (2016), backwards. Chapter 15.
+    """
+
+    def __init__(self, into: int, out: int, batch_norm: bool = True) -> None:
+        super().__init__()
+        self.conv = PeriodicConv2d(4 * into, out, 1)
+        self.bn = nn.BatchNorm2d(out) if batch_norm else Bias(out)
+        haar = torch.tensor([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]) / 2
+        bands = torch.einsum("kp,cd->kcdp", haar, torch.eye(into)).reshape(4 * into, 4 * into)
+        self.conv.weight.data.zero_()[: 4 * into, :, 0, 0] = bands[:out]
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-2] % 2 or x.shape[-1] % 2:
+            raise InputError(
+                f"unshuffling needs an even height and width, got {x.shape[-2]}x{x.shape[-1]}"
+            )
+        return self.bn(self.conv(F.pixel_unshuffle(x, 2)))
+
+    def fold(self) -> FoldedUnshuffling:
+        scale, shift = _affine(self.bn)
+        return FoldedUnshuffling(scaled(_filter(self.conv), scale)[..., 0, 0], shift)
+
+    def constrain_(self, size: Size, c: float) -> None:
+        """‖A‖ ≤ 1."""
+        norm_ball(self.conv, 1.0, (1, 1))
 
 
 class GlobalPooling(Layer):

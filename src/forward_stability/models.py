@@ -19,10 +19,14 @@ from forward_stability.layers import (
     Residual,
     ResidualD,
     ResidualS,
+    Unshuffling,
 )
 
 VARIANTS = {"D": "ResNet-D", "S": "ResNet-S", "original": "ResNet"}
 """The short names of the variants, as on the command line, and the names in the book."""
+
+POOLINGS = ("paper", "unshuffling")
+"""What stands between the stages, see :class:`Network`."""
 
 
 def check_variant(variant: str) -> None:
@@ -79,6 +83,8 @@ class Network(nn.Module):
         outer_relu: False for residual layers of ResNet-S without the outer ReLU.
         halve: a 2D average pooling in front of everything; the indices of the layers above are
             then one higher.
+        unshuffle: :class:`~forward_stability.layers.Unshuffling` in place of the convolution.
+        pooling: "paper", or "unshuffling" in place of the pooling layers of D and S.
         flatten: the height and width of the images, for a classifier that sees all features of
             the last map in place of their means.
 
@@ -99,6 +105,8 @@ class Network(nn.Module):
         batch_norm: bool = True,
         outer_relu: bool = True,
         halve: bool = False,
+        unshuffle: bool = False,
+        pooling: str = "paper",
         flatten: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
@@ -108,6 +116,10 @@ class Network(nn.Module):
             raise InputError("the original ResNet is here with batch normalisation only")
         if variant != "S" and not outer_relu:
             raise InputError("outer_relu=False is for variant S only")
+        if pooling not in POOLINGS:
+            raise InputError(f"unknown pooling {pooling!r}: choose one of {', '.join(POOLINGS)}")
+        if variant == "original" and pooling != "paper":
+            raise InputError("the original ResNet has no pooling layers to replace")
         self.variant, self.blocks, self.channels = variant, blocks, channels
         layer = {
             "D": partial(ResidualD, batch_norm=batch_norm),
@@ -115,15 +127,19 @@ class Network(nn.Module):
             "original": Residual,
         }[variant]
         layers: list[nn.Module] = [Halving()] if halve else []
-        layers.append(Convolution(channels, width, batch_norm))
+        layers.append((Unshuffling if unshuffle else Convolution)(channels, width, batch_norm))
         for stage in range(3):
             d = width * 2**stage
             if stage > 0:
                 narrow = d // 2
-                strided = variant == "original"
-                layers.append(Residual(narrow, d) if strided else Pooling(narrow, batch_norm))
+                if variant == "original":
+                    layers.append(Residual(narrow, d))
+                elif pooling == "unshuffling":
+                    layers.append(Unshuffling(narrow, d, batch_norm))
+                else:
+                    layers.append(Pooling(narrow, batch_norm))
             layers += [layer(d) for _ in range(blocks if stage == 0 else blocks - 1)]
-        stride = 8 if halve else 4
+        stride = 4 * 2 ** (halve + unshuffle)
         pixels = prod(-(-n // stride) for n in flatten) if flatten else 1
         layers.append(Flattening() if flatten else GlobalPooling())
         layers.append(Classifier(4 * width * pixels, classes))

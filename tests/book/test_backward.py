@@ -6,7 +6,7 @@ import pytest
 import torch
 from engine_page import decode, encode, numbers, start_engine
 from playwright.sync_api import Browser, Page
-from test_engine import OPTIONS, settled
+from test_engine import OPTIONS, option_size, settled
 
 from forward_stability.book.export import export_network, export_run
 from forward_stability.experiments.data import load_dataset, scale
@@ -31,9 +31,10 @@ def engine(browser: Browser) -> Iterator[Page]:
 
 @pytest.mark.parametrize(("variant", "options"), CASES, ids=str)
 def test_the_gradient_is_that_of_pytorch(engine: Page, variant, options):
-    network = settled(variant, 2, 4, 3, (9, 6), 3, **options)
-    exported = export_network(network, (9, 6), list("abc"))
-    images = (2 * torch.randn(40, 3, 9, 6, dtype=torch.float64)).requires_grad_()
+    size = option_size(options)
+    network = settled(variant, 2, 4, 3, size, 3, **options)
+    exported = export_network(network, size, list("abc"))
+    images = (2 * torch.randn(40, 3, *size, dtype=torch.float64)).requires_grad_()
     y = forward(exported.layers, images - exported.tensors["mean"].double())
     (slopes,) = torch.autograd.grad((y[:, 2] - y[:, 0]).sum(), images)
     at = int(slopes.flatten(1).norm(dim=1).argmax())  # an image whose features are not all 0

@@ -38,7 +38,8 @@ def place(request, tmp_path_factory) -> tuple[str, Path]:
     path = tmp_path_factory.mktemp("page") / "page.html"
     path.write_text(
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Test</title>'
-        '<meta name="viewport" content="width=device-width"></head><body style="margin: 16px"><main>'
+        '<meta name="viewport" content="width=device-width"></head>'
+        '<body style="margin: 16px"><main>'
         f"<h1>Test</h1>{html}</main></body></html>",
         "utf-8",
     )

@@ -31,6 +31,19 @@ def test_sensitivity_is_the_constant_of_the_theorem_when_all_filters_are_on_the_
     assert a * 0.97 < proven <= a  # the balls are filled up to the slack of the bound
 
 
+def test_unshuffling_has_the_constant_one_in_place_of_a_pooling_layer():
+    torch.manual_seed(0)
+    options = {"unshuffle": True, "pooling": "unshuffling", "flatten": SIZE}
+    network = Network("S", 2, 2, batch_norm=False, **options)
+    nn.init.orthogonal_(network.layers[-1].weight)
+    constrain(network, SIZE, 0.3)
+    assert sensitivity(network, SIZE, 0.3) == 1.0
+    report = certify(network, SIZE)
+    assert 0.96 < report["sharpened"].a <= 1
+    assert (report.theorem, report.hypotheses_hold) == ("Theorem 6", True)
+    assert report["printed"].a == pytest.approx(1, rel=1e-8)
+
+
 def test_the_constant_on_cifar_is_an_eighth_for_half():
     network = Network("S", 2, 2, batch_norm=False)
     assert sensitivity(network, (32, 32), 0.5) == pytest.approx(1 / 8, rel=1e-12)

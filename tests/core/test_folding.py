@@ -17,10 +17,13 @@ from forward_stability.folding import (
     FoldedHalving,
     FoldedLinear,
     FoldedPooling,
+    FoldedUnshuffling,
     distance,
     features,
     forward,
+    input_channels,
     input_sizes,
+    output_size,
 )
 from forward_stability.graph import fold
 from forward_stability.layer import Folded
@@ -119,6 +122,20 @@ def test_linear_layers_have_the_norms_of_their_matrices():
         assert report.offset == 0.0
         A = dense(lambda x, f=layer: f(x + 1e3) - f(0 * x + 1e3), 2, 4, 6)
         assert float(torch.linalg.matrix_norm(A, 2)) == pytest.approx(found, rel=1e-10)
+
+
+def test_the_norm_of_an_unshuffling_is_that_of_its_matrix():
+    torch.manual_seed(4)
+    layer = FoldedUnshuffling(randn(3, 8), randn(3))
+    A = dense(lambda x: layer(x) - layer(0 * x), 2, 4, 6)
+    for theorem, equation in (("Theorem 5", "20a"), ("Theorem 6", "23a"), ("", None)):
+        report = bounds(layer, theorem=theorem)
+        assert report.lipschitz == pytest.approx(float(torch.linalg.matrix_norm(A, 2)), rel=1e-12)
+        assert report.offset == pytest.approx(float(layer(0 * randn(1, 2, 4, 6)).norm()))
+        assert [check.equation for check in report.checks] == ([equation] if equation else [])
+    assert layer.channels((4, 6)) == 2
+    assert input_channels([layer], (4, 6)) == 2
+    assert output_size([layer], (4, 6)) == (2, 3)
 
 
 @pytest.mark.parametrize("size", [(8, 6), (7, 5), (1, 9)])

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from forward_stability.errors import InputError
 from forward_stability.layers import (
     Classifier,
     Convolution,
@@ -17,9 +18,37 @@ from forward_stability.layers import (
     Residual,
     ResidualD,
     ResidualS,
+    Unshuffling,
 )
-from forward_stability.operators import conv_matrix
+from forward_stability.operators import conv_matrix, pool2
 from forward_stability.spectral import conv_norm
+
+
+def blocks(x: torch.Tensor) -> torch.Tensor:
+    """U x by definition: channel 4c + 2i + j has the pixels (2k + i, 2l + j) of channel c."""
+    parts = [x[:, c, i::2, j::2] for c in range(x.shape[1]) for i in (0, 1) for j in (0, 1)]
+    return torch.stack(parts, 1)
+
+
+def test_unshuffling_is_a_matrix_at_each_square_of_pixels():
+    torch.manual_seed(11)
+    layer, x = randomise(Unshuffling(3, 5)), torch.randn(2, 3, 4, 6, dtype=torch.float64)
+    A, b = affine(layer.conv, layer.bn, (1, 1))
+    expected = torch.einsum("oi,nihw->nohw", A, blocks(x)) + b[:, None, None]
+    torch.testing.assert_close(layer(x), expected, rtol=0, atol=1e-14)
+    torch.testing.assert_close(layer.fold()(x), expected, rtol=0, atol=1e-14)
+    with pytest.raises(InputError, match="needs an even height and width, got 4x5"):
+        layer(x[..., :5])
+
+
+@pytest.mark.parametrize(("into", "out"), [(2, 3), (2, 8), (1, 7)])
+def test_unshuffling_starts_as_a_projection_or_an_isometry(into, out):
+    layer = Unshuffling(into, out, batch_norm=False).double()
+    W = layer.conv.weight[..., 0, 0]
+    gram = W @ W.T if out <= 4 * into else W.T @ W
+    assert torch.equal(gram, torch.eye(min(out, 4 * into)).double())
+    x = torch.randn(2, into, 4, 6, dtype=torch.float64)
+    torch.testing.assert_close(layer(x)[:, :into], 2 * pool2(x), rtol=1e-14, atol=1e-14)
 
 
 def randomise(network: nn.Module, seed: int = 0) -> nn.Module:

@@ -16,6 +16,7 @@ from forward_stability.folding import (
     FoldedFlattening,
     FoldedLinear,
     FoldedPooling,
+    FoldedUnshuffling,
     features,
     with_error,
 )
@@ -276,6 +277,10 @@ def test_errors_of_layers_cover_what_exact_arithmetic_says():
                 lambda v, M1=M1, b1=b1, b2=b2: (
                     v - M1.T @ positive(M1 @ v + spread(b1, 4)) + spread(b2, 4)
                 ),
+            ),
+            (
+                FoldedUnshuffling(W := randn(3, 4 * d), b := scale * randn(3)),
+                lambda v, W=W, b=b: exact(W) @ v + exact(b),
             ),
         ):
             gap = exact(layer(x).flatten()) - dense(exact(x.flatten()))

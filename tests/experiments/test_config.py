@@ -95,6 +95,9 @@ def test_options_beyond_the_paper_change_the_network_that_they_name():
         ({"constraint": "theorem"}, {"batch_norm": False}),
         ({"outer": "none", "variant": "S"}, {"outer_relu": False}),
         ({"images": "halved"}, {"halve": True}),
+        ({"images": "unshuffled"}, {"unshuffle": True}),
+        ({"pooling": "unshuffling"}, {"pooling": "unshuffling"}),
+        ({"schedule": "one-cycle"}, {}),
         ({"head": "flattened"}, {"flatten": [8, 16]}),
     ):
         found = Config().changed(**options).architecture((1, 8, 16), 7)
@@ -102,6 +105,23 @@ def test_options_beyond_the_paper_change_the_network_that_they_name():
             "variant": options.get("variant", "D"), "blocks": 3, "width": 16, "channels": 1,
             "classes": 7, **arguments,
         }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"decay_every": 5, "schedule": "one-cycle"}, "decay_every 5 has no effect without"),
+        ({"variant": "original", "pooling": "unshuffling"}, "the original has none"),
+        (
+            {"constraint": "theorem", "pooling": "unshuffling", "pooling_bound": 0.1},
+            "pooling_bound 0.1 has no effect without pooling paper",
+        ),
+        ({"pooling": "average"}, "unknown pooling 'average': choose one of paper, unshuffling"),
+    ],
+)
+def test_options_beyond_the_paper_without_an_effect_are_refused(values, message):
+    with pytest.raises(InputError, match=message):
+        Config.from_dict(values)
 
 
 def test_names_and_dictionaries():

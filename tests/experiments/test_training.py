@@ -7,6 +7,7 @@ from dataclasses import replace
 from math import exp, log, sqrt
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -64,6 +65,23 @@ def test_weight_decay_is_the_gradient_of_table_1(variant):
             gradient = torch.zeros_like(p) if gradient is None else gradient
             torch.testing.assert_close(decay, gradient, rtol=1e-6, atol=0)  # float32
     assert seen == set(expected)
+
+
+def test_learning_rate_of_one_cycle():
+    """Up in a line, down along half a cosine, positive everywhere; its mean is a half."""
+    config = Config().changed(steps=1000, learning_rate=0.5, schedule="one-cycle").resolved(10)
+    assert config.decay_every is None
+    rates = [training.learning_rate(config, step) for step in range(1000)]
+    top = rates.index(max(rates))
+    assert max(rates) == pytest.approx(0.5, rel=1e-4)
+    assert top == pytest.approx(150, abs=1)
+    assert min(rates) > 0
+    rising, falling = np.diff(rates[:top]), np.diff(rates[top + 1 :])
+    assert rising == pytest.approx(0.5 / (0.15 * 1001), rel=1e-9)
+    assert (falling < 0).all()
+    assert sum(rates) == pytest.approx(0.25 * 1001, rel=1e-5)
+    assert rates[575] == pytest.approx(0.25, rel=2e-3)  # half way down
+    assert rates[-1] < 1e-5
 
 
 def test_learning_rate_of_the_paper():

@@ -30,6 +30,7 @@ from forward_stability.folding import (
     FoldedHalving,
     FoldedLinear,
     FoldedPooling,
+    FoldedUnshuffling,
     bias_norm,
     input_channels,
     input_sizes,
@@ -174,6 +175,9 @@ def own_rounding(layer: Folded, size: Size) -> Affine:
             return _up(Affine(TINY, gamma(3) / 2))
         case FoldedFlattening():
             return Affine(0.0, 0.0)
+        case FoldedUnshuffling(W, b):
+            products = Affine(bias_norm(b, layer.output_size(size)), matrix_bound(W.abs()))
+            return _up(gamma(W.shape[1] + 1) * products + Affine(TINY, 0.0))
     K1, b1, K2, b2 = residual(layer)
     out = layer.output_size(size)
     first, second = winograd(K1, b1, size), winograd(K2, b2, out)
@@ -197,6 +201,8 @@ def own_distance(layer: Folded, other: Folded, size: Size) -> Affine:
             return _apart(K, L, b, c, size)
         case (FoldedGlobalPooling() | FoldedHalving() | FoldedFlattening(), _):
             return Affine(0.0, 0.0)
+        case FoldedUnshuffling(W, b), FoldedUnshuffling(V, c):
+            return _apart(W[..., None, None], V[..., None, None], b, c, layer.output_size(size))
     (K1, b1, K2, b2), (L1, c1, L2, c2) = residual(layer), residual(other)
     out = layer.output_size(size)
     hidden = Affine(bias_norm(b1, size), proven_norm(K1, size))

@@ -128,7 +128,7 @@ def _round(layer: Folded, bits: int) -> tuple[dict[str, Tensor], Folded]:
 
 def _stages(layers: list[Folded], size: Size) -> list[dict[str, Any]]:
     """A proven constant for the features after each stage, and for the scores."""
-    ends = [n for n, layer in enumerate(layers) if layer.resamples] + [len(layers)]
+    ends = [n for n, layer in enumerate(layers) if n and layer.resamples] + [len(layers)]
     names = [*(f"stage {number}" for number in range(1, len(ends))), "scores"]
     return [
         {"name": name, "layer": n, "bound": certify_layers(layers[:n], size)["best"].a}

@@ -7,7 +7,7 @@ from typing import Any
 
 from forward_stability.constraint import INITIALISATIONS
 from forward_stability.errors import InputError
-from forward_stability.models import check_positive, check_variant
+from forward_stability.models import POOLINGS, check_positive, check_variant
 
 PAPER_STEPS, PAPER_DECAY = 93_500, 32_000
 """Sect. 4: the number of steps, and after how many of them the learning rate is divided by 10."""
@@ -60,13 +60,25 @@ class Beyond:
         "paper", "if constrained: paper, identity or, of ResNet-S, isometry", INITIALISATIONS
     )
     images: str = _option(
-        "full", "full, or halved: a 2D average pooling in front of the network", ("full", "halved")
+        "full",
+        "full, halved (by an average pooling) or unshuffled (2x2 pixels to channels)",
+        ("full", "halved", "unshuffled"),
+    )
+    pooling: str = _option(
+        "paper", "between the stages: paper, or unshuffling (2x2 pixels to channels)", POOLINGS
     )
     head: str = _option(
         "global", "before the classifier: global (pooling) or flattened", ("global", "flattened")
     )
     outer: str = _option(
         "relu", "outer ReLU of the layers of ResNet-S: relu or none", ("relu", "none")
+    )
+
+    schedule: str = _option(
+        "steps",
+        "of the learning rate: steps, divided by 10 after every decay_every, or one-cycle, up "
+        "during the first 0.15 of the training and then down to 0 along a cosine",
+        ("steps", "one-cycle"),
     )
 
     def __post_init__(self) -> None:
@@ -80,6 +92,10 @@ class Beyond:
             value = getattr(self, name)
             if self.constraint == "none" and value != getattr(Beyond, name):
                 raise InputError(f"{name} {value} has no effect without constraint theorem")
+        if self.pooling != "paper" and self.pooling_bound != Beyond.pooling_bound:
+            raise InputError(
+                f"pooling_bound {self.pooling_bound} has no effect without pooling paper"
+            )
 
     @property
     def constrained(self) -> bool:
@@ -99,6 +115,10 @@ class Beyond:
             arguments["outer_relu"] = False
         if self.images == "halved":
             arguments["halve"] = True
+        if self.images == "unshuffled":
+            arguments["unshuffle"] = True
+        if self.pooling != "paper":
+            arguments["pooling"] = self.pooling
         if self.head == "flattened":
             arguments["flatten"] = list(size)
         return arguments
@@ -158,6 +178,10 @@ class Config:
             )
         if self.variant != "S" and self.beyond.initialisation == "isometry":
             raise InputError("initialisation isometry is for variant S only")
+        if self.variant == "original" and self.beyond.pooling != "paper":
+            raise InputError("pooling unshuffling is for variants D and S: the original has none")
+        if self.beyond.schedule != "steps" and self.decay_every is not None:
+            raise InputError(f"decay_every {self.decay_every} has no effect without schedule steps")
 
     @staticmethod
     def options() -> list[Field[Any]]:
@@ -197,9 +221,10 @@ class Config:
         return f"{dataset}-{self.variant}-m{self.blocks}{kind}-seed{self.seed}"
 
     def resolved(self, images: int) -> "Config":
-        """With ``steps`` and ``decay_every`` filled in for a training set of so many images."""
+        """With ``steps`` and, where it has an effect, ``decay_every`` for so many images."""
         steps = self.epochs * ceil(images / self.batch_size) if self.epochs else self.steps
         decay = self.decay_every or max(1, round(steps * PAPER_DECAY / PAPER_STEPS))
+        decay = decay if self.beyond.schedule == "steps" else None
         return replace(self, steps=steps, epochs=None, decay_every=decay)
 
     def architecture(self, image_shape: Sequence[int], classes: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import hashlib
 import time
 from dataclasses import replace
 from functools import lru_cache
-from math import isfinite, sqrt
+from math import cos, isfinite, pi, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,16 @@ def parameter_groups(network: Network, alpha: float) -> list[dict[str, Any]]:
 
 
 def learning_rate(config: Config, step: int) -> float:
-    """The learning rate of a step: divided by 10 after every ``decay_every`` steps (Sect. 4)."""
+    """The learning rate of a step: divided by 10 after every ``decay_every`` steps (Sect. 4).
+
+    With the schedule "one-cycle" it rises in a line for 15 % of the steps and then falls along half
+    a cosine, to almost 0 in the last. Source: Smith & Topin (2019). Chapter 15.
+    """
+    if config.beyond.schedule == "one-cycle":
+        share, rise = (step + 1) / (config.steps + 1), 0.15
+        if share < rise:
+            return config.learning_rate * share / rise
+        return config.learning_rate * (1 + cos(pi * (share - rise) / (1 - rise))) / 2
     return config.learning_rate * 0.1 ** (step // (config.decay_every or config.steps))
 
 
@@ -83,11 +92,11 @@ def check_batches(config: Config, dataset: Dataset) -> None:
     """Raise InputError if a batch normalisation would see a single number of each channel.
 
     It has no variance then. The last map has a single pixel if the images have at most 4x4, or 8x8
-    if they are halved.
+    if they are halved or unshuffled.
     """
     images, largest = len(dataset.train_images), max(dataset.train_images.shape[2:])
     alone = images % config.batch_size == 1 or config.batch_size == 1
-    pixels = 8 if config.beyond.images == "halved" else 4
+    pixels = 4 if config.beyond.images == "full" else 8
     if alone and largest <= pixels and not config.beyond.constrained:
         raise InputError(
             f"batch_size {config.batch_size} leaves a mini-batch of one of the {images} images, "

@@ -7,7 +7,7 @@
 import { convolve, transformed } from "./convolution.js";
 import { zeros } from "./features.js";
 import { adjoint, residualFilters } from "./filters.js";
-import { rectified, subsample } from "./operators.js";
+import { pointwise, rectified, shuffled, subsample } from "./operators.js";
 
 /**
  * From the input x of a layer, its output y and the gradient v by y, the gradient by x.
@@ -48,15 +48,14 @@ const BACKWARDS = {
     return (x, _y, { data }) => ({ ...x, data });
   },
 
+  unshuffling(_, weights) {
+    const back = turned(weights.matrix("W"));
+    return (_x, _y, v) => shuffled(back(v));
+  },
+
   classifier(_, weights) {
-    const { shape: [classes, into], data } = weights.matrix("W");
-    return (x, _y, v) => {
-      const u = zeros(x.channels, x.height, x.width);
-      for (let c = 0; c < classes; c++)
-        if (v.data[c] !== 0)
-          for (let i = 0; i < into; i++) u.data[i] += data[c * into + i] * v.data[c];
-      return u;
-    };
+    const back = turned(weights.matrix("W"));
+    return (_x, _y, v) => back(v);
   },
 };
 
@@ -89,6 +88,17 @@ function transposed(filter) {
   const into = filter.shape[1];
   const K = transformed(adjoint(filter, new Float64Array(into).fill(1))), b = new Float64Array(into);
   return (/** @type {Features} */ v) => convolve(v, K, b);
+}
+
+/**
+ * The adjoint of a matrix at each pixel.
+ *
+ * @param {Filter} filter of shape (out, in)
+ */
+function turned({ shape: [out, into], data }) {
+  const W = { shape: [into, out], data: new Float64Array(data.length) }, b = new Float64Array(into);
+  data.forEach((z, at) => (W.data[(at % into) * out + Math.floor(at / into)] = z));
+  return (/** @type {Features} */ v) => pointwise(v, W, b);
 }
 
 /**

@@ -3,10 +3,9 @@
 /** @import { Features } from "./features.js" */
 /** @import { Weights } from "./safetensors.js" */
 import { convolve, transformed } from "./convolution.js";
-import { zeros } from "./features.js";
 import { residualFilters } from "./filters.js";
 import {
-  difference, globalMean, halved, padChannels, rectified, subsample,
+  difference, globalMean, halved, padChannels, pointwise, rectified, subsample, unshuffled,
 } from "./operators.js";
 
 /** @typedef {(x: Features) => Features} Layer */
@@ -52,15 +51,14 @@ const LAYERS = {
     return ({ data }) => ({ channels: data.length, height: 1, width: 1, data });
   },
 
+  unshuffling(_, weights) {
+    const W = weights.matrix("W"), b = weights.vector("b");
+    return (x) => pointwise(unshuffled(x), W, b);
+  },
+
   classifier(_, weights) {
-    const { shape: [classes, into], data } = weights.matrix("W"), b = weights.vector("b");
-    return (x) => {
-      const y = zeros(classes, 1, 1);
-      y.data.forEach((_z, c) => {
-        y.data[c] = x.data.reduce((sum, z, i) => sum + data[c * into + i] * z, b[c]);
-      });
-      return y;
-    };
+    const W = weights.matrix("W"), b = weights.vector("b");
+    return (x) => pointwise(x, W, b);
   },
 };
 

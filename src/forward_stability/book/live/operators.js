@@ -1,6 +1,7 @@
 // The operators of forward_stability/operators.py (chapter 7) that are no convolution.
 
 /** @import { Features } from "./features.js" */
+/** @import { Filter } from "./filters.js" */
 import { zeros } from "./features.js";
 
 /**
@@ -73,6 +74,66 @@ export function halved(x) {
       for (let j = 0; j < x.width; j++)
         y.data[(c * y.height + (i >> 1)) * y.width + (j >> 1)] +=
           x.data[(c * x.height + i) * x.width + j] / 4;
+  return y;
+}
+
+/**
+ * U: four channels from the 2x2 pixels of one.
+ *
+ * @param {Features} x of even height and width
+ * @returns {Features}
+ */
+export function unshuffled(x) {
+  const y = zeros(4 * x.channels, x.height / 2, x.width / 2);
+  for (let c = 0; c < y.channels; c++)
+    for (let i = 0; i < y.height; i++)
+      for (let j = 0; j < y.width; j++) y.data[(c * y.height + i) * y.width + j] = x.data[behind(x, c, i, j)];
+  return y;
+}
+
+/**
+ * The adjoint of U.
+ *
+ * @param {Features} y
+ * @returns {Features}
+ */
+export function shuffled(y) {
+  const x = zeros(y.channels / 4, 2 * y.height, 2 * y.width);
+  for (let c = 0; c < y.channels; c++)
+    for (let i = 0; i < y.height; i++)
+      for (let j = 0; j < y.width; j++) x.data[behind(x, c, i, j)] = y.data[(c * y.height + i) * y.width + j];
+  return x;
+}
+
+/**
+ * Where x has what U puts at a pixel of a channel.
+ *
+ * @param {Features} x
+ * @param {number} c
+ * @param {number} i
+ * @param {number} j
+ */
+function behind({ height, width }, c, i, j) {
+  return ((c >> 2) * height + 2 * i + ((c >> 1) & 1)) * width + 2 * j + (c & 1);
+}
+
+/**
+ * The matrix W at each pixel, and b.
+ *
+ * @param {Features} x
+ * @param {Filter} W of shape (out, in)
+ * @param {ArrayLike<number>} b
+ * @returns {Features}
+ */
+export function pointwise(x, { shape: [out, into], data: W }, b) {
+  const y = zeros(out, x.height, x.width);
+  const pixels = x.height * x.width;
+  for (let o = 0, at = 0; o < out; o++)
+    for (let p = 0; p < pixels; p++, at++) {
+      let sum = b[o];
+      for (let c = 0; c < into; c++) sum += W[o * into + c] * x.data[c * pixels + p];
+      y.data[at] = sum;
+    }
   return y;
 }
 
