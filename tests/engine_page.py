@@ -14,14 +14,21 @@ import { radius } from "./certificate.js";
 import { convolve, transformed } from "./convolution.js";
 import { Network } from "./network.js";
 import { standardNormal } from "./normal.js";
-Object.assign(globalThis,
-  { Network, attack, convolve, length, project, radius, standardNormal, transformed });
+import { multiply, oneByOne, room } from "./products.js";
+Object.assign(globalThis, { Network, attack, convolve, length, multiply, oneByOne, project, radius,
+  room, standardNormal, transformed });
 """
 
 
-def start_engine(browser: Browser) -> Page:
-    """A page on which the engine is loaded, and ``bytes`` and ``text`` move numbers."""
+def start_engine(browser: Browser, policy: str = "") -> Page:
+    """A page on which the engine is loaded, and ``bytes`` and ``text`` move numbers.
+
+    Args:
+        policy: what the page allows, as a Content-Security-Policy.
+    """
     page = browser.new_page()
+    if policy:
+        page.set_content(f'<meta http-equiv="Content-Security-Policy" content="{policy}">')
     page.add_script_tag(content=compose("engine", {"engine": ENGINE}))
     page.evaluate("""() => {
         globalThis.bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer;

@@ -110,6 +110,42 @@ def check(engine: Page, network: Network, exported: Export) -> torch.Tensor:
     return scores
 
 
+PRODUCTS = """(into) => {
+    const [M, U, V] = room(128, 64 * into, 32 * into);
+    const wide = () => (Math.random() - 0.5) * 2 ** (600 * (Math.random() - 0.5));
+    for (const array of [U, V]) for (let i = 0; i < array.length; i++) array[i] = wide();
+    const [found, one] = [multiply, oneByOne].map((f) => (f(M, U, 0, V, 0, into), M.slice()));
+    const dense = [0, 63, 127].map((i) => {
+        const [t, square, o] = [i >> 3, (i >> 2) & 1, i & 3];
+        let sum = 0;
+        for (let c = 0; c < into; c++)
+            sum += U[4 * (t * into + c) + o] * V[2 * (t * into + c) + square];
+        return Object.is(sum, found[i]);
+    });
+    return [found.every((z, i) => Object.is(z, one[i])), dense, M.buffer.byteLength];
+}"""
+
+
+def test_products_in_pairs_are_those_one_by_one_bit_by_bit(engine: Page):
+    """Numbers of all magnitudes, whose sums overflow, cancel and become subnormal."""
+    for into in (1, 2, 3, 16, 65, 64):
+        same, dense, size = engine.evaluate(PRODUCTS, into)
+        assert same
+        assert dense == [True] * 3
+        assert size % 65536 == 0  # WebAssembly's memory: it is what computes here
+
+
+def test_a_page_that_forbids_webassembly_has_the_same_scores(engine: Page, browser: Browser):
+    network = settled("S", 2, 5, 2, (7, 9), 4)
+    content = export_network(network, (7, 9), list("abcd")).to_bytes()
+    images = torch.rand(3, 2, 7, 9)
+    strict = start_engine(browser, "script-src 'unsafe-inline'")
+    assert strict.evaluate("room(8)[0].buffer.byteLength") == 64
+    found = scores_in_browser(strict, content, images)
+    strict.close()
+    assert torch.equal(found, scores_in_browser(engine, content, images))
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_every_layer_is_that_of_pytorch(engine: Page, shape):
     variant, m, width, channels, h, w, classes = shape

@@ -12,6 +12,7 @@
 /** @import { Features } from "./features.js" */
 /** @import { Filter } from "./filters.js" */
 import { zeros } from "./features.js";
+import { multiply, room } from "./products.js";
 
 /** @typedef {{ out: number, into: number, U: Float64Array }} Transformed */
 
@@ -41,19 +42,15 @@ export function transformed({ shape: [out, into, n], data }) {
   return { out, into, U };
 }
 
-let spare = new Float64Array(0); // for the transformed squares of one convolution after another
-
 /**
  * Bᵀ d B (4x4) of the squares d of x, in the order square / 2, 4x4, channel, 2.
  *
  * @param {Features} x
  * @param {number} down
  * @param {number} across
+ * @param {Float64Array} V
  */
-function squares({ channels, height, width, data }, down, across) {
-  const length = Math.ceil((down * across) / 2) * 32 * channels;
-  if (spare.length < length) spare = new Float64Array(length);
-  const V = spare;
+function squares({ channels, height, width, data }, down, across, V) {
   const around = (/** @type {number} */ count, /** @type {number} */ side) =>
     Int32Array.from({ length: 2 * count + 2 }, (_, i) => (i + side - 1) % side);
   const rows = around(down, height).map((i) => i * width), columns = around(across, width);
@@ -77,34 +74,6 @@ function squares({ channels, height, width, data }, down, across) {
         }
       }
   }
-  return V;
-}
-
-const M = new Float64Array(16 * 2 * OUT); // the sums over the channels, in the order 4x4, square, 4
-
-/**
- * M for 4 output channels, whose filters begin at u, and 2 squares, which begin at v.
- *
- * @param {Float64Array} U
- * @param {number} u
- * @param {Float64Array} V
- * @param {number} v
- * @param {number} into
- */
-function multiply(U, u, V, v, into) {
-  // "| 0" tells the compiler that an index is a 32-bit integer: a sixth faster.
-  for (let t = 0; t < M.length; t += 2 * OUT) {
-    let a0 = 0, a1 = 0, a2 = 0, a3 = 0; // the first square
-    let b0 = 0, b1 = 0, b2 = 0, b3 = 0; // the second
-    for (const end = v + 2 * into; v < end; v = (v + 2) | 0, u = (u + OUT) | 0) {
-      const a = V[v], b = V[(v + 1) | 0];
-      const u0 = U[u], u1 = U[(u + 1) | 0], u2 = U[(u + 2) | 0], u3 = U[(u + 3) | 0];
-      a0 += u0 * a; a1 += u1 * a; a2 += u2 * a; a3 += u3 * a;
-      b0 += u0 * b; b1 += u1 * b; b2 += u2 * b; b3 += u3 * b;
-    }
-    M[t] = a0; M[t + 1] = a1; M[t + 2] = a2; M[t + 3] = a3;
-    M[t + 4] = b0; M[t + 5] = b1; M[t + 6] = b2; M[t + 7] = b3;
-  }
 }
 
 /**
@@ -119,11 +88,13 @@ export function convolve(x, { out, into, U }, b) {
   const y = zeros(out, x.height, x.width);
   const { height, width, data } = y;
   const down = Math.ceil(height / 2), across = Math.ceil(width / 2);
-  const V = squares(x, down, across);
+  const [M, F, V] = room(16 * 2 * OUT, U.length, Math.ceil((down * across) / 2) * 32 * into);
+  F.set(U);
+  squares(x, down, across, V);
   for (let o = 0; o < out; o += OUT)
     for (let square = 0; square < down * across; square++) {
       const half = square & 1;
-      if (half === 0) multiply(U, o * 16 * into, V, square * 16 * into, into);
+      if (half === 0) multiply(M, F, o * 16 * into, V, square * 16 * into, into);
       const i = 2 * Math.floor(square / across), j = 2 * (square % across);
       const right = j + 1 < width, below = i + 1 < height; // false at the end of an odd side
       for (let n = 0; n < OUT && o + n < out; n++) {

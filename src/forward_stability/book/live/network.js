@@ -1,4 +1,4 @@
-// Evaluates a network that `forward-stability export` has written. Plain JavaScript, float64.
+// Evaluates a network that `forward-stability export` has written, in float64.
 
 /** @import { Backward } from "./backward.js" */
 /** @import { Certificate } from "./certificate.js" */
