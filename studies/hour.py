@@ -1,0 +1,81 @@
+"""How far a network is certified after two epochs, as one ingredient after another is added.
+
+Where ``constrained.py`` changes one ingredient of a network at a time, here each row keeps those of
+the rows above. All have the same steps but the last, the same seed, and all test images. Writes
+``results/hour.json`` row by row; rows that are there are kept.
+
+    python studies/hour.py --dataset imagefolder:DIR
+
+Chapter 15.
+"""
+
+import argparse
+from typing import Any
+
+from constrained import BASE, measure
+from torch.utils.flop_counter import FlopCounterMode
+
+from forward_stability.errors import InputError
+from forward_stability.experiments.config import Config
+from forward_stability.experiments.data import Dataset, load_dataset
+from forward_stability.experiments.provenance import command, environment, results_root
+from forward_stability.experiments.radii import RADII
+from forward_stability.experiments.storage import read_json, write_json
+from forward_stability.experiments.training import Trainer
+
+LADDER: list[tuple[str, dict[str, Any]]] = [
+    ("the base above", {}),
+    (
+        "one cycle of the learning rate, up to 0.05",
+        {"schedule": "one-cycle", "learning_rate": 0.05, "decay_every": None},
+    ),
+    ("images unshuffled, not halved", {"images": "unshuffled"}),
+    ("unshuffling, not pooling", {"pooling": "unshuffling", "pooling_bound": 0.5}),
+    ("isometric start", {"initialisation": "isometry"}),
+    ("m = 2", {"blocks": 2}),
+    ("no outer ReLU", {"outer": "none"}),
+    ("32 channels", {"width": 32}),
+    ("three times the steps", {"steps": 2400}),
+]
+
+
+def operations(config: Config, dataset: Dataset) -> int:
+    """The multiplications and additions of one step, norm balls included."""
+    trainer = Trainer(config, dataset, "cpu")
+    with FlopCounterMode(display=False) as counter:
+        trainer.step(0)
+    return counter.get_total_flops()
+
+
+def main() -> None:
+    """Measure the rows that are missing."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--dataset", default="cifar10")
+    args = parser.parse_args()
+    dataset, path = load_dataset(args.dataset), results_root() / "hour.json"
+    config = BASE
+    for name, changes in LADDER:
+        config = config.changed(**changes)
+        try:
+            table: Any = read_json(path)
+        except InputError:
+            table = {"rows": []}
+        if name in [row["name"] for row in table["rows"]]:
+            continue
+        result = measure(config, dataset, None, len(dataset.test_labels))
+        row = {"name": name, "steps": config.steps, "operations": operations(config, dataset)}
+        table["rows"].append(row | result)
+        table |= {
+            "command": command(),
+            "data": dataset.fingerprint,
+            "batch_size": config.batch_size,
+            "test_images": len(dataset.test_labels),
+            "radii": list(RADII),
+            "environment": environment("cpu"),
+        }
+        write_json(path, table)
+        print(name, result, flush=True)
+
+
+if __name__ == "__main__":
+    main()
