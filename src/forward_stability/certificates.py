@@ -94,22 +94,10 @@ def certify_layers(
     channels = channels or input_channels(layers, size)
     if channels is None:
         raise InputError("no layer has a filter, which would tell the number of channels: add one")
-    theorem, reports = _theorem(layers), []
-    chain = [euclidean(1.0)]
-    for index, (layer, entry) in enumerate(zip(layers, input_sizes(layers, size), strict=True)):
-        try:
-            report, bounds = layer.bounds(entry, theorem)
-        except OverflowError:
-            raise InputError(f"layer {index}: {TOO_LARGE}") from None
-        constant = layer.sharper(entry) if multipliers else None
-        if constant is not None and constant < report.best:
-            gain = min(report.gain, constant)
-            report = replace(report, best=constant, gain=gain)
-            bounds = [euclidean(constant), *bounds[1:]]
-        reports.append(replace(report, index=index))
-        chain = _extend(chain, bounds)
+    theorem = _theorem(layers)
+    reports, carried = _layer_by_layer(layers, size, theorem, multipliers)
     holds = bool(theorem) and all(c.holds for r in reports for c in r.checks)
-    enlarge = 1 + 10 * ROUNDING * len(layers)  # what the hypotheses may miss, and rounding
+    enlarge = _enlarged(len(layers))
     constants = _of_the_theorem(reports, theorem, enlarge) if theorem else []
     gain, offset = 1.0, 0.0
     for r in reports:
@@ -132,7 +120,7 @@ def certify_layers(
         raise InputError(
             f"images of {channels}x{size[0]}x{size[1]} do not fit the network: {error}"
         ) from error
-    best = min(bound.constant / float(bound.v.min()) for bound in chain) * enlarge
+    best = carried[-1] if carried else enlarge
     if chained:
         best = min(best, _chained(layers, zero, [r.best for r in reports]) * enlarge)
     constants.append(
@@ -149,6 +137,49 @@ def certify_layers(
     if not all(isfinite(value) for c in constants for value in (c.a, c.g, c.c)):
         raise InputError(f"the product of all layers: {TOO_LARGE}")
     return Report(name, theorem, size, holds, reports, constants)
+
+
+@torch.no_grad()
+def best_constants(layers: Sequence[Folded], size: Size) -> list[float]:
+    """The constant "best" of the first layer, of the first two and so on, for images of one size.
+
+    Each is that of :func:`certify_layers`, whose norms are computed once here.
+
+    Raises:
+        InputError: if a constant is beyond float64.
+    """
+    constants = _layer_by_layer(layers, size, "", False)[1]
+    if not all(map(isfinite, constants)):
+        raise InputError(f"the product of all layers: {TOO_LARGE}")
+    return constants
+
+
+def _layer_by_layer(
+    layers: Sequence[Folded], size: Size, theorem: str, multipliers: bool
+) -> tuple[list[LayerReport], list[float]]:
+    """The report of each layer, and the best constant of all up to it."""
+    reports, constants = [], []
+    chain = [euclidean(1.0)]
+    for index, (layer, entry) in enumerate(zip(layers, input_sizes(layers, size), strict=True)):
+        try:
+            report, bounds = layer.bounds(entry, theorem)
+        except OverflowError:
+            raise InputError(f"layer {index}: {TOO_LARGE}") from None
+        constant = layer.sharper(entry) if multipliers else None
+        if constant is not None and constant < report.best:
+            gain = min(report.gain, constant)
+            report = replace(report, best=constant, gain=gain)
+            bounds = [euclidean(constant), *bounds[1:]]
+        reports.append(replace(report, index=index))
+        chain = _extend(chain, bounds)
+        best = min(bound.constant / float(bound.v.min()) for bound in chain)
+        constants.append(best * _enlarged(index + 1))
+    return reports, constants
+
+
+def _enlarged(layers: int) -> float:
+    """A factor for what the hypotheses of so many layers may miss, and rounding."""
+    return 1 + 10 * ROUNDING * layers
 
 
 def _theorem(layers: Sequence[Folded]) -> str:

@@ -109,7 +109,7 @@ def test_mouse_finger_and_keys_move_every_handle(page: Page):
                 page.mouse.move(x + (25 if right else -25), y - 20, steps=3)
                 page.mouse.up()
             else:
-                drag_by_finger(page, (x, y), (x + (20 if right else -20), y + 15))
+                drag_by_finger(page, (x, y), (x + (30 if right else -30), y + 25))
             after = seen(page)
             assert after[0] != before[0], (way, handle.get_attribute("aria-label"))
             assert page.url != address, way

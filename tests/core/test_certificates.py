@@ -15,7 +15,7 @@ from builders import (
     trained_like,
 )
 
-from forward_stability.certificates import certify, certify_layers
+from forward_stability.certificates import best_constants, certify, certify_layers
 from forward_stability.errors import InputError
 from forward_stability.examples import LEVEL, delta, random_network, tight_network, unit
 from forward_stability.folded_residual import FoldedResidual, FoldedSymmetric
@@ -381,3 +381,16 @@ def test_a_constant_beyond_float64_is_refused(variant, scale):
             weight *= scale
     with pytest.raises(InputError, match=r"beyond float64|not finite"):
         certify(network, SIZE)
+
+
+@pytest.mark.parametrize("variant", ["D", "S", "original"])
+def test_best_constants_are_those_of_the_first_layers(variant):
+    torch.manual_seed(9)
+    layers = fold(trained_like(variant))
+    found = best_constants(layers, (8, 8))
+    expected = [certify_layers(layers[: n + 1], (8, 8))["best"].a for n in range(len(layers))]
+    assert found == expected
+    assert len(set(found)) > 3
+    huge = FoldedConv(1e300 * randn(2, 2, 3, 3), randn(2))
+    with pytest.raises(InputError, match="the product of all layers"):
+        best_constants([huge, huge], (8, 8))

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from forward_stability.certificates import certify_layers
+from forward_stability.certificates import best_constants
 from forward_stability.errors import InputError
 from forward_stability.experiments.runs import Run
 from forward_stability.experiments.storage import tensors_to_bytes
@@ -130,7 +130,8 @@ def _stages(layers: list[Folded], size: Size) -> list[dict[str, Any]]:
     """A proven constant for the features after each stage, and for the scores."""
     ends = [n for n, layer in enumerate(layers) if n and layer.resamples] + [len(layers)]
     names = [*(f"stage {number}" for number in range(1, len(ends))), "scores"]
+    constants = best_constants(layers, size)
     return [
-        {"name": name, "layer": n, "bound": certify_layers(layers[:n], size)["best"].a}
+        {"name": name, "layer": n, "bound": constants[n - 1]}
         for name, n in zip(names, ends, strict=True)
     ]
