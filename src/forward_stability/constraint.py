@@ -105,8 +105,9 @@ def _check(layers: Sequence[tuple[str, nn.Module, Size]]) -> None:
 def sensitivity(network: Network, size: Size, c: float) -> float:
     r"""The constant a of Theorem 6, with the exact norms of the poolings, for any filters allowed.
 
-    :math:`(1/2 + c)^2`, times 1/√(hw) for a global pooling of h x w pixels, times 1/2 for halved
-    images. For ResNet-D this leaves out its residual layers.
+    :math:`(1/2 + c)^2`, or 1 with unshuffling in place of the pooling layers, times 1/√(hw) for a
+    global pooling of h x w pixels, times 1/2 for halved images. For ResNet-D this leaves out its
+    residual layers.
 
     Args:
         network, size, c: as for :func:`constrain`.

@@ -23,6 +23,7 @@ from forward_stability.operators import (
     pool2,
     pool2_filter,
     pool2_norm,
+    unshuffle,
 )
 from forward_stability.prox import relu
 from forward_stability.report import Check, LayerReport
@@ -291,10 +292,10 @@ class FoldedUnshuffling(Folded):
     b: Tensor
 
     def __call__(self, x: Tensor) -> Tensor:
-        return conv(F.pixel_unshuffle(x, 2), self.W[..., None, None]) + as_image(self.b)
+        return conv(unshuffle(x), self.W[..., None, None]) + as_image(self.b)
 
     def error(self, x: Tensor) -> Tensor:
-        return conv_error(F.pixel_unshuffle(x, 2), self.W[..., None, None], self.b)
+        return conv_error(unshuffle(x), self.W[..., None, None], self.b)
 
     def output_size(self, size: Size) -> Size:
         return _half(size)

@@ -15,10 +15,8 @@ convolutions are periodic. Chapter 8.
 from math import prod, sqrt
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from forward_stability.errors import InputError
 from forward_stability.folded_residual import FoldedOriginal, FoldedResidual, FoldedSymmetric
 from forward_stability.folding import (
     FoldedConv,
@@ -39,6 +37,7 @@ from forward_stability.operators import (
     pad_channels,
     pool2,
     pool2_norm,
+    unshuffle,
 )
 from forward_stability.prox import relu
 from forward_stability.spectral import conv_norm_bound, norm_ball, trained_weight
@@ -265,7 +264,7 @@ class Unshuffling(Layer):
     Args:
         into, out: channels.
 
-    Source: our own; pixels become channels as in Shi et al. (2016), backwards. Chapter 15.
+    Source: our own. Chapter 15.
     """
 
     def __init__(self, into: int, out: int, batch_norm: bool = True) -> None:
@@ -277,11 +276,7 @@ class Unshuffling(Layer):
         self.conv.weight.data.zero_()[: 4 * into, :, 0, 0] = bands[:out]
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.shape[-2] % 2 or x.shape[-1] % 2:
-            raise InputError(
-                f"unshuffling needs an even height and width, got {x.shape[-2]}x{x.shape[-1]}"
-            )
-        return self.bn(self.conv(F.pixel_unshuffle(x, 2)))
+        return self.bn(self.conv(unshuffle(x)))
 
     def fold(self) -> FoldedUnshuffling:
         scale, shift = _affine(self.bn)

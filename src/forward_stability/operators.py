@@ -271,6 +271,31 @@ def pool2_norm(size: tuple[int, int]) -> float:
     return (min(size[0], 2) * min(size[1], 2)) ** 0.5 / 4
 
 
+def unshuffle(x: Tensor) -> Tensor:
+    r"""Four channels from the 2x2 pixels of one.
+
+    .. math:: (Ux)_{4c + 2i + j,\, k,\, l} = x_{c,\, 2k + i,\, 2l + j}, \qquad i, j \in \{0, 1\} .
+
+    It only moves numbers. (PyTorch's ``pixel_unshuffle`` leaves an empty batch as it is.)
+
+    Args:
+        x: shape ``(batch, channels, height, width)``.
+
+    Returns:
+        shape ``(batch, 4 * channels, height / 2, width / 2)``.
+
+    Raises:
+        InputError: if the height or the width is odd.
+
+    Source: Shi et al. (2016), backwards. Chapter 15.
+    """
+    n, c, h, w = x.shape
+    if h % 2 or w % 2:
+        raise InputError(f"unshuffling needs an even height and width, got {h}x{w}")
+    squares = x.reshape(n, c, h // 2, 2, w // 2, 2)
+    return squares.permute(0, 1, 3, 5, 2, 4).reshape(n, 4 * c, h // 2, w // 2)
+
+
 def global_pool(x: Tensor) -> Tensor:
     r"""The global average pooling Pg: the mean of each channel.
 

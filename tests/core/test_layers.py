@@ -37,6 +37,7 @@ def test_unshuffling_is_a_matrix_at_each_square_of_pixels():
     expected = torch.einsum("oi,nihw->nohw", A, blocks(x)) + b[:, None, None]
     torch.testing.assert_close(layer(x), expected, rtol=0, atol=1e-14)
     torch.testing.assert_close(layer.fold()(x), expected, rtol=0, atol=1e-14)
+    assert layer(x[:0]).shape == layer.fold()(x[:0]).shape == (0, 5, 2, 3)
     with pytest.raises(InputError, match="needs an even height and width, got 4x5"):
         layer(x[..., :5])
 

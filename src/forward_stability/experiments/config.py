@@ -73,7 +73,6 @@ class Beyond:
     outer: str = _option(
         "relu", "outer ReLU of the layers of ResNet-S: relu or none", ("relu", "none")
     )
-
     schedule: str = _option(
         "steps",
         "of the learning rate: steps, divided by 10 after every decay_every, or one-cycle, up "
