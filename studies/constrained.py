@@ -12,12 +12,12 @@ Chapter 15.
 
 import argparse
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch.nn.utils import parametrize
 
-from forward_stability.errors import InputError
 from forward_stability.experiments.config import Beyond, Config
 from forward_stability.experiments.data import Dataset, load_dataset, scale
 from forward_stability.experiments.provenance import command, environment, results_root
@@ -103,6 +103,24 @@ def measure(config: Config, dataset: Dataset, free: type | None, images: int) ->
     }
 
 
+def measured(path: Path) -> list[dict[str, Any]]:
+    """The rows that are there."""
+    return read_json(path)["rows"] if path.is_file() else []
+
+
+def store(path: Path, rows: list[dict[str, Any]], dataset: Dataset, **about: Any) -> None:
+    """Write the rows, and what they depend on."""
+    table = {
+        "rows": rows,
+        "command": command(),
+        "data": dataset.fingerprint,
+        "batch_size": BASE.batch_size,
+        "radii": list(RADII),
+        "environment": environment("cpu"),
+    }
+    write_json(path, table | about)
+
+
 def main() -> None:
     """Measure the rows that are missing."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
@@ -115,26 +133,12 @@ def main() -> None:
         ingredient, changes = ROWS[name]
         changes = dict(changes)
         free = changes.pop("free", None)
-        try:
-            table = read_json(path)
-        except InputError:
-            table = {"rows": []}
-        if name in [row["name"] for row in table["rows"]]:
+        if name in [row["name"] for row in measured(path)]:
             continue
         result = measure(BASE.changed(**changes), dataset, free, args.images)
-        table: Any = read_json(path) if path.is_file() else {"rows": []}
-        table["rows"].append({"name": name, "ingredient": ingredient, **result})
-        table |= {
-            "command": command(),
-            "data": dataset.fingerprint,
-            "steps": BASE.steps,
-            "batch_size": BASE.batch_size,
-            "test_images": args.images,
-            "radii": list(RADII),
-            "environment": environment("cpu"),
-        }
-        table["rows"].sort(key=lambda row: list(ROWS).index(row["name"]))
-        write_json(path, table)
+        rows = [*measured(path), {"name": name, "ingredient": ingredient, **result}]
+        rows.sort(key=lambda row: list(ROWS).index(row["name"]))
+        store(path, rows, dataset, steps=BASE.steps, test_images=args.images)
         print(name, result, flush=True)
 
 

@@ -12,15 +12,12 @@ Chapter 15.
 import argparse
 from typing import Any
 
-from constrained import BASE, measure
+from constrained import BASE, measure, measured, store
 from torch.utils.flop_counter import FlopCounterMode
 
-from forward_stability.errors import InputError
 from forward_stability.experiments.config import Config
 from forward_stability.experiments.data import Dataset, load_dataset
-from forward_stability.experiments.provenance import command, environment, results_root
-from forward_stability.experiments.radii import RADII
-from forward_stability.experiments.storage import read_json, write_json
+from forward_stability.experiments.provenance import results_root
 from forward_stability.experiments.training import Trainer
 
 LADDER: list[tuple[str, dict[str, Any]]] = [
@@ -55,25 +52,12 @@ def main() -> None:
     config = BASE
     for name, changes in LADDER:
         config = config.changed(**changes)
-        try:
-            table: Any = read_json(path)
-        except InputError:
-            table = {"rows": []}
-        if name in [row["name"] for row in table["rows"]]:
+        if name in [row["name"] for row in measured(path)]:
             continue
         runs = [measure(config.changed(seed=k), dataset, None, IMAGES) for k in SEEDS]
         row = {"name": name, "steps": config.steps, "operations": operations(config, dataset)}
-        table["rows"].append(row | {"runs": runs})
-        table |= {
-            "command": command(),
-            "data": dataset.fingerprint,
-            "batch_size": config.batch_size,
-            "seeds": list(SEEDS),
-            "test_images": IMAGES,
-            "radii": list(RADII),
-            "environment": environment("cpu"),
-        }
-        write_json(path, table)
+        rows = [*measured(path), row | {"runs": runs}]
+        store(path, rows, dataset, seeds=list(SEEDS), test_images=IMAGES)
         print(name, runs, flush=True)
 
 

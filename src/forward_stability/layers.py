@@ -255,7 +255,7 @@ class Pooling(Layer):
 
 
 class Unshuffling(Layer):
-    """x ↦ A U x + b: half the resolution without a loss, in place of a 2D pooling layer.
+    """x ↦ A U x + b: half the resolution, pixels become channels, in place of a 2D pooling layer.
 
     U makes four channels of the 2x2 pixels of one and keeps every norm; A is a matrix at each
     pixel. If constrained, the bound is 1 in place of 1/2 + c. A starts as the Haar transform: the

@@ -235,6 +235,10 @@ def test_the_rounding_of_the_other_layers():
     assert 25 * U / sqrt(24) <= pooled <= 1.02 * 25 * U / sqrt(24)
     assert 3 * U / 2 <= own_rounding(FoldedHalving(), size).slope <= 1.02 * 3 * U / 2
     assert own_rounding(FoldedFlattening(), size) == Affine(0.0, 0.0)
+    W, norm = plain((4, 8), 2), float(torch.linalg.matrix_norm(plain((4, 8), 2).abs(), 2))
+    bound = own_rounding(FoldedUnshuffling(W, b), size)
+    assert 9 * U * norm <= bound.slope <= 1.02 * 9 * U * norm
+    assert 9 * U * float(b.norm()) * sqrt(6) <= bound.offset <= 1.02 * 9 * U * b.norm() * sqrt(6)
     with pytest.raises(InputError, match="kind 'classifier' has no bound in the page"):
         own_rounding(FoldedLinear(plain((2, 3), 0), plain((2,), 0)), (1, 1))
 
@@ -242,6 +246,7 @@ def test_the_rounding_of_the_other_layers():
 LAYERS = [layer for layer, _ in residual_layers()] + [
     FoldedConv(plain((4, 3, 3, 3), 0), plain((4,), 1)),
     FoldedPooling(plain((6, 3, 3, 3), 0), plain((6,), 1)),
+    FoldedUnshuffling(plain((6, 12), 0), plain((6,), 1)),
 ]
 
 
@@ -250,7 +255,7 @@ LAYERS = [layer for layer, _ in residual_layers()] + [
 def test_the_distance_of_two_layers(layer, offset):
     """One of the tensors is another; the worst input of a climb stays below, and comes near."""
     size = (4, 6)
-    names = [name for name in ("K", "K1", "K2", "b", "b1", "b2") if name in vars(layer)]
+    names = [name for name in ("K", "K1", "K2", "W", "b", "b1", "b2") if name in vars(layer)]
     for at, name in enumerate(names):
         same = {n: getattr(layer, n) + offset for n in names if n.startswith("b")}
         mine = replace(layer, **same)
