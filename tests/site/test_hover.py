@@ -37,14 +37,14 @@ def visit(request, browser: Browser, book: str) -> Iterator[Visit]:
     visit = Visit(browser, request.param, f"{book}/{request.param}.html")
     show_everything(visit.page)
     yield visit
-    visit.page.close()
+    visit.context.close()
 
 
 @pytest.fixture(scope="module")
 def growth(browser: Browser) -> Iterator[Visit]:
     visit = Visit(browser, "04_growth", f"{SITE.as_uri()}/book/04_growth.html")
     yield visit
-    visit.page.close()
+    visit.context.close()
 
 
 def preview_of(visit: Visit) -> Locator:
@@ -173,4 +173,4 @@ def test_a_finger_follows_the_reference_and_shows_nothing(browser: Browser):
     page.wait_for_url("**/09_resnet_d_network.html#equation-eq-21")
     page.wait_for_timeout(400)
     assert page.evaluate("window.shown") == 0
-    page.close()
+    visit.context.close()

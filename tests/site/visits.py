@@ -1,5 +1,7 @@
 """Pages of the built book, opened in a browser as a reader opens them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from browser import SITE, open_page
@@ -18,7 +20,8 @@ class Visit:
     def __init__(self, browser: Browser, name: str, address: str) -> None:
         self.name, self.complaints, self.responses = name, [], []
         self.origin = urlsplit(address)[:2]
-        self.page = browser.new_page(viewport={"width": 1280, "height": 900})
+        self.context = browser.new_context(viewport={"width": 1280, "height": 900})
+        self.page = self.context.new_page()
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.complaints.append(f"page error: {error}"))
         self.page.on("request", self._asked)
@@ -53,3 +56,20 @@ def show_everything(page: Page) -> None:
     expect(page.locator(".toggle-hidden")).to_have_count(0)
     if opened:  # the theme takes 300 ms until it gives tab stops to what scrolls
         page.wait_for_timeout(400)
+
+
+@contextmanager
+def bare(page: Page) -> Iterator[None]:
+    """The page without the inside of its formulas, the colours of its code and most signatures.
+
+    Axe-core takes three times as long with them: the tools that make them make all alike.
+    """
+    page.evaluate("""() => {
+        const code = [...document.querySelectorAll(".highlight pre")];
+        const inside = [...document.querySelectorAll("mjx-container")];
+        const signatures = [...document.querySelectorAll("dt.sig")].filter((_, i) => i % 10);
+        globalThis.away = [...code, ...inside, ...signatures].map((e) => [e, ...e.childNodes]);
+        for (const [e] of away) e.replaceChildren(...(code.includes(e) ? [e.textContent] : []));
+    }""")
+    yield
+    page.evaluate("() => { for (const [e, ...all] of away) e.replaceChildren(...all); }")
