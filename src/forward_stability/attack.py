@@ -1,6 +1,8 @@
-r"""An attack on the answer of a network: a small perturbation that changes it, by gradient descent.
+r"""Attacks on the answer of a network: small perturbations that change it.
 
-It is the other side of a certified radius (:mod:`~forward_stability.radius`). Chapter 15.
+One follows the gradient, the other asks for scores alone, and does not mind a gradient that
+vanishes or misleads. Both are the other side of a certified radius
+(:mod:`~forward_stability.radius`). Chapter 15.
 """
 
 import torch
@@ -84,6 +86,73 @@ def pgd_attack(
                 found[left[active][wrong]] = y[wrong]
                 active[active.clone()] = ~wrong
         left = left[active]
+    return found.to(home)
+
+
+@torch.no_grad()
+def search_attack(
+    network: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    radius: Tensor,
+    *,
+    steps: int = 1000,
+    box: tuple[float, float] | None = (0.0, 1.0),
+    random: torch.Generator,
+) -> Tensor:
+    r"""Random search on the l2 sphere around each image, towards any other answer; no gradient.
+
+    The perturbation of length r begins at random. Step i of n adds to a random square of :math:`s
+    \times s` pixels of it one number for each channel, :math:`\pm \tfrac{r}{8s} (1 - \tfrac in)`,
+    scales the sum back to length r, and keeps it if :math:`y_t - \max_{j \ne t} y_j` falls. The
+    squares shrink from half of the image to a pixel. An image is left alone once it is
+    misclassified.
+
+    Args:
+        network, images, labels, radius, box, random: as for :func:`pgd_attack`.
+        steps: of the search, each with one evaluation.
+
+    Returns:
+        as :func:`pgd_attack`.
+
+    Source: in the manner of Andriushchenko et al. (2020). Chapter 15.
+    """
+    if steps < 1:
+        raise InputError(f"a search needs steps, got {steps}")
+    home, device = images.device, _device(network, images)
+    images, labels, radius = images.to(device), labels.to(device), radius.to(device)
+    found = images.clone()
+
+    def margin(y: Tensor, t: Tensor) -> Tensor:
+        scores, own = network(y), t[:, None]
+        return scores.gather(1, own)[:, 0] - scores.scatter(1, own, -torch.inf).amax(1)
+
+    left = torch.arange(len(images), device=device)[margin(images, labels) >= 0]
+    x, t, r = images[left], labels[left], _image(radius[left].to(images.dtype))
+    n, (channels, height, width) = len(left), images.shape[1:]
+    unit = torch.randn(x.shape, generator=random, dtype=x.dtype).to(device)
+    least = torch.full((n,), torch.inf, dtype=x.dtype, device=device)
+    for step in range(steps):
+        rest = 1 - step / steps
+        side = max(1, round(min(height, width) / 2 * rest**2))
+        within = []
+        for pixels in (height, width):
+            first = torch.randint(0, pixels - side + 1, (n, 1), generator=random)
+            at = torch.arange(pixels) - first
+            within.append((at >= 0) & (at < side))
+        square = (within[0][:, None, :, None] & within[1][:, None, None, :]).to(device)
+        sign = torch.randint(0, 2, (n, channels, 1, 1), generator=random).to(device, x.dtype)
+        change = square * (2 * sign - 1) * (rest / (8 * side))
+        tried = _unit(unit + change if step else unit)
+        y = _project(x, x + r * tried, r, box)
+        gap = margin(y, t)
+        found[left[gap < 0]] = y[gap < 0]
+        unit = torch.where(_image(gap < least), tried, unit)
+        least, keep = torch.minimum(gap, least), gap >= 0
+        left, x, t, r, unit, least = (v[keep] for v in (left, x, t, r, unit, least))
+        n = len(left)
+        if not n:
+            break
     return found.to(home)
 
 

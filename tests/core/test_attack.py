@@ -1,4 +1,4 @@
-"""The attack: exact on linear networks, inside ball and box, and no weaker than it says."""
+"""The attacks: exact on linear networks, inside ball and box, and no weaker than they say."""
 
 import itertools
 
@@ -7,7 +7,7 @@ import torch
 from builders import linear_network, randn
 from scipy import stats
 
-from forward_stability.attack import pgd_attack
+from forward_stability.attack import pgd_attack, search_attack
 from forward_stability.errors import InputError
 from forward_stability.folding import forward
 from forward_stability.models import Network
@@ -144,3 +144,68 @@ def test_one_step_and_one_restart_are_enough_to_be_asked_for():
     assert bool((y >= 0.05).all())
     with pytest.raises(InputError, match="got 1 and 0"):
         pgd_attack(Network(), x, x, x, steps=1, restarts=0, random=random)
+
+
+def test_the_search_finds_the_boundary_of_a_linear_network_and_not_before():
+    """With four numbers the nearest point of the sphere is found up to two per cent."""
+    W, b = randn(3, 4), randn(3)
+    network = lambda x: x.flatten(1) @ W.T + b  # noqa: E731
+    x = torch.rand(30, 2, 1, 2, dtype=torch.float64)
+    labels = network(x).argmax(1)
+    scores = network(x)
+    gap = scores.amax(1, keepdim=True) - scores
+    apart = (W[labels][:, None] - W).norm(dim=2)
+    R = torch.where(apart > 0, gap / apart, torch.inf).amin(1)
+    for factor, found in ((0.999, 0), (1.02, 30)):
+        random = torch.Generator().manual_seed(0)
+        y = search_attack(network, x, labels, factor * R, steps=600, box=None, random=random)
+        assert bool(((y - x).flatten(1).norm(dim=1) <= factor * R * (1 + 1e-9)).all())
+        assert int((network(y).argmax(1) != labels).sum()) == found
+
+
+def test_a_step_of_the_search_changes_a_square_and_keeps_what_is_nearer():
+    """Every point that the network sees is that of the formula, from the best one before it."""
+    torch.manual_seed(6)
+    W, steps = randn(3, 2 * 8 * 6), 40
+    network, seen = recorded(lambda x: x.flatten(1) @ W.T + 99 * torch.eye(3).double()[0])
+    x, r = 0.1 * torch.rand(4, 2, 8, 6).double(), torch.linspace(1, 2, 4).double()
+    random = torch.Generator().manual_seed(0)
+    y = search_attack(network, x, torch.zeros(4).long(), r, steps=steps, box=None, random=random)
+    assert torch.equal(y, x)
+    assert len(seen) == 1 + steps
+    units = [(z - x) / r[:, None, None, None] for z in seen[1:]]
+    margin = [(s[:, 0] - s[:, 1:].amax(1)) for s in (z.flatten(1) @ W.T for z in seen[1:])]
+    best, least, moved = units[0], margin[0], 0
+    for step in range(1, steps):
+        side = max(1, round(3 * (1 - step / steps) ** 2))
+        for i in range(4):
+            scale = (units[step][i] / best[i]).median()  # of the pixels outside the square
+            added = units[step][i] / scale - best[i]
+            where = (added.abs() > 1e-9).nonzero()
+            low, high = where[:, 1:].amin(0), where[:, 1:].amax(0)
+            assert (high - low + 1).tolist() == [side, side]
+            assert len(where) == 2 * side**2
+            size = added[added.abs() > 1e-9].abs() * 8 * side
+            assert size.tolist() == pytest.approx([1 - step / steps] * len(size), rel=1e-9)
+            assert units[step][i].norm() == pytest.approx(1, rel=1e-12)
+        better = margin[step] < least
+        moved += int(better.sum())
+        best = torch.where(better[:, None, None, None], units[step], best)
+        least = torch.minimum(least, margin[step])
+    assert moved > 10
+
+
+def test_the_search_keeps_to_ball_and_box_and_leaves_wrong_images_alone():
+    torch.manual_seed(2)
+    network = Network("S", 1, 4, classes=3).eval()
+    x, labels = torch.rand(30, 3, 8, 16), torch.arange(30) % 3
+    r, random = torch.linspace(0.1, 20, 30), torch.Generator().manual_seed(0)
+    y = search_attack(network, x, labels, r, steps=200, random=random)
+    assert bool(((y - x).flatten(1).norm(dim=1) <= r * (1 + 1e-5)).all())
+    assert 0 <= float(y.min()) <= float(y.max()) <= 1
+    wrong, changed = network(x).argmax(1) != labels, (y != x).flatten(1).any(1)
+    assert not bool((wrong & changed).any())
+    assert torch.equal(network(y).argmax(1) != labels, wrong | changed)
+    assert bool(changed.any())
+    with pytest.raises(InputError, match="a search needs steps, got 0"):
+        search_attack(network, x, labels, r, steps=0, random=random)

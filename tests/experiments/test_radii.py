@@ -27,7 +27,10 @@ def test_the_command_prints_and_writes_both_sides(wide, constrained, tmp_path, m
     found = entry["attack"]
     assert found["inside_certified_radius"]["successes"] == 0
     assert found["inside_certified_radius"]["attacked"] > 0
-    assert f"0 of {found['inside_certified_radius']['attacked']} attacks inside" in out
+    attacked = found["inside_certified_radius"]["attacked"]
+    assert entry["search"] == {"steps": 10, "attacked": attacked, "successes": 0}
+    assert f"0 of {attacked} attacks by gradients succeeded (5 steps, 2 restarts)" in out
+    assert f"0 of {attacked} by random search (10 steps)" in out
     assert entry["clean"] >= entry["certified"][0] >= entry["certified"][2]
     curve = entry["curve"]
     assert curve["certified"] == sorted(curve["certified"], reverse=True)
@@ -50,7 +53,7 @@ def test_the_command_prints_and_writes_both_sides(wide, constrained, tmp_path, m
 
 
 def test_what_is_attacked_and_counted(wide, constrained, tmp_path, monkeypatch):
-    """The attack is replaced by one that changes nothing: its arguments say what is asked of it."""
+    """Attacks are replaced by one that changes nothing: its arguments say what is asked of it."""
     monkeypatch.setattr(training, "load_dataset", lambda *_, **__: wide)
     run = train(constrained.changed(variant="S", steps=4), tmp_path / "run", device="cpu")
     network, images, labels = run.network(), scale(wide.test_images), wide.test_labels
@@ -62,15 +65,18 @@ def test_what_is_attacked_and_counted(wide, constrained, tmp_path, monkeypatch):
         return x
 
     monkeypatch.setattr(radii, "pgd_attack", attack)
+    monkeypatch.setattr(radii, "search_attack", attack)
     entry = radii.measure_radii(run, wide, images=7, steps=3, restarts=2)
     order = torch.randperm(10, generator=training.generator(0, "certify", 0))[:7]
-    inside, *outside = calls
+    inside, searched, *outside = calls
     chosen = order[R[order] > 0]
-    assert torch.equal(inside[0], images[chosen])
-    assert torch.equal(inside[1], labels[chosen])
-    torch.testing.assert_close(inside[2], R[chosen] * (1 - 1e-5), rtol=1e-15, atol=0)
-    assert inside[3]["box"] is None
+    for call in (inside, searched):
+        assert torch.equal(call[0], images[chosen])
+        assert torch.equal(call[1], labels[chosen])
+        torch.testing.assert_close(call[2], R[chosen] * (1 - 1e-5), rtol=1e-15, atol=0)
+        assert call[3]["box"] is None
     assert (inside[3]["steps"], inside[3]["restarts"]) == (3, 2)
+    assert searched[3]["steps"] == 6
     for (x, _, radius, options), r in zip(outside, (36 / 255, 72 / 255, 108 / 255), strict=True):
         left = order[right[order] & (R[order] <= r)]
         assert torch.equal(x, images[left])
@@ -89,6 +95,7 @@ def test_what_is_attacked_and_counted(wide, constrained, tmp_path, monkeypatch):
     assert found["certified"] == [share(R[order] > r) for r in entry["radii"]]
     assert found["accuracy"] == [found["clean"]] * 3
     assert found["inside_certified_radius"] == {"attacked": len(chosen), "successes": 0}
+    assert entry["search"] == {"steps": 6, "attacked": len(chosen), "successes": 0}
 
 
 def test_a_success_counts_only_inside_the_ball(wide, constrained, tmp_path, monkeypatch):
@@ -112,8 +119,11 @@ def test_a_success_counts_only_inside_the_ball(wide, constrained, tmp_path, monk
             return x.double() + step
 
         monkeypatch.setattr(radii, "pgd_attack", attack)
-        found = radii.measure_radii(run, wide)["attack"]
+        monkeypatch.setattr(radii, "search_attack", attack)
+        entry = radii.measure_radii(run, wide)
+        found = entry["attack"]
         assert found["inside_certified_radius"] == {"attacked": 10, "successes": successes}
+        assert entry["search"] == {"steps": 1000, "attacked": 10, "successes": successes}
         assert found["images"] == 10
 
 

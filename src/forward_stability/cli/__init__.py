@@ -21,7 +21,7 @@ COMMANDS = {
     "train": "train a network",
     "evaluate": "test a trained network, on corrupted images too",
     "certify": "what Theorems 5 and 6 say about a trained network",
-    "radii": "certified radii of a trained network, and an attack on it",
+    "radii": "certified radii of a trained network, and attacks on it",
     "sweep": "train every combination that a file lists",
     "ledger": "write the table of all runs in a folder",
     "noise": "measure trained networks on corrupted images (Table 4)",

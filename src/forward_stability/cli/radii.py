@@ -8,8 +8,8 @@ from forward_stability.experiments.runs import Run
 from forward_stability.experiments.storage import check_writable, write_json
 
 DESCRIPTION = (
-    "The radius within which no perturbation changes the answer, for all test images, and an l2 "
-    "attack from the other side."
+    "The radius within which no perturbation changes the answer, for all test images, and l2 "
+    "attacks from the other side."
 )
 
 
@@ -64,9 +64,12 @@ def run(args: argparse.Namespace) -> None:
             f"{name:<10}"
             + "".join(f"{100 * v:>{n}.2f} %" for v, n in zip(values, (10, 14, 12), strict=True))
         )
+    searched = c["search"]
     print(
-        f"{inside['successes']} of {inside['attacked']} attacks inside the certified radius "
-        f"succeeded ({found['steps']} steps, {found['restarts']} restarts)"
+        f"inside the certified radius {inside['successes']} of {inside['attacked']} attacks by "
+        f"gradients succeeded ({found['steps']} steps, {found['restarts']} restarts), and "
+        f"{searched['successes']} of {searched['attacked']} by random search "
+        f"({searched['steps']} steps)"
     )
     if args.out:
         write_json(args.out, c)

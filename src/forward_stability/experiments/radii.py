@@ -1,12 +1,14 @@
-"""Certified radii of a trained network, and an attack on it from the other side. Chapter 15."""
+"""Certified radii of a trained network, and attacks on it from the other side. Chapter 15."""
 
+from collections.abc import Callable
+from functools import partial
 from math import isfinite
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from forward_stability.attack import pgd_attack
+from forward_stability.attack import pgd_attack, search_attack
 from forward_stability.certificates import certify
 from forward_stability.experiments.data import Dataset, scale
 from forward_stability.experiments.provenance import environment
@@ -29,11 +31,12 @@ def measure_radii(
     multipliers: bool = False,
     chained: bool = False,
 ) -> dict[str, Any]:
-    r"""Certified radii of a trained network, and an attack on it.
+    r"""Certified radii of a trained network, and attacks on it.
 
-    The radii are of all test images. The attack is on a random choice of them: once in the ball of
-    the certified radius of each image, with any pixel values, where it must fail; and once for each
-    of :data:`RADII`, with pixels in [0, 1], on the images not certified at that radius. Whether an
+    The radii are of all test images. The attacks are on a random choice of them. In the ball of the
+    certified radius of each image, with any pixel values, both must fail, that which follows the
+    gradient and that which searches at random, with as many evaluations. For each of :data:`RADII`
+    the first is tried with pixels in [0, 1] on the images not certified at that radius. Whether an
     attack has succeeded is decided in float64.
 
     Args:
@@ -68,22 +71,23 @@ def measure_radii(
     chosen = torch.randperm(len(labels), generator=generator(0, "certify", 0))[:images]
     x, t, R, right_chosen = pixels[chosen], labels[chosen], radii[chosen], right[chosen]
 
-    def broken(which: Tensor, radius: Tensor, box: tuple[float, float] | None) -> Tensor:
+    def broken(attack: Callable[..., Tensor], which: Tensor, radius: Tensor) -> Tensor:
         """Which of the chosen images an attack on some of them turns, as a mask."""
         random, result = generator(0, "attack", 0), torch.zeros(len(t), dtype=torch.bool)
         for part in which.nonzero()[:, 0].split(100):
-            y = pgd_attack(
-                network, x[part], t[part], radius[part],
-                steps=steps, restarts=restarts, box=box, random=random,
-            )  # fmt: skip
+            y = attack(network, x[part], t[part], radius[part], random=random)
             distance = (y.double() - x[part].double()).flatten(1).norm(dim=1)
             inside = distance <= radius[part] * (1 + 1e-5)  # the ball, up to float32
             correct, _ = certify_images(y, t[part])
             result[part] = ~correct & inside
         return result
 
+    descent = partial(pgd_attack, steps=steps, restarts=restarts)
+    search = partial(search_attack, steps=steps * restarts)
     median = radii[radii > 0].median().item() if bool((radii > 0).any()) else 0.0
-    within = broken(R > 0, R * (1 - 1e-5), None)
+    within, searched = (
+        broken(partial(attack, box=None), R > 0, R * (1 - 1e-5)) for attack in (descent, search)
+    )
     entry: dict[str, Any] = {
         "network": network.name,
         "hypotheses_hold": report.hypotheses_hold,
@@ -111,9 +115,16 @@ def measure_radii(
                 "successes": int(within.sum()),
             },
         },
+        "search": {
+            "steps": steps * restarts,
+            "attacked": int((R > 0).sum()),
+            "successes": int(searched.sum()),
+        },
         "environment": environment("cpu"),
     }
     for r in RADII:
-        turned = broken(right_chosen & (r >= R), torch.full_like(R, r), (0.0, 1.0))
+        turned = broken(
+            partial(descent, box=(0.0, 1.0)), right_chosen & (r >= R), torch.full_like(R, r)
+        )
         entry["attack"]["accuracy"].append((right_chosen & ~turned).double().mean().item())
     return entry
