@@ -12,11 +12,12 @@ ENGINE = """\
 import { attack, length, project } from "./attack.js";
 import { radius } from "./certificate.js";
 import { convolve, transformed } from "./convolution.js";
+import { blurred, constant, deblur } from "./deblurring.js";
 import { Network } from "./network.js";
 import { standardNormal } from "./normal.js";
 import { multiply, oneByOne, room } from "./products.js";
-Object.assign(globalThis, { Network, attack, convolve, length, multiply, oneByOne, project, radius,
-  room, standardNormal, transformed });
+Object.assign(globalThis, { Network, attack, blurred, constant, convolve, deblur, length, multiply,
+  oneByOne, project, radius, room, standardNormal, transformed });
 """
 
 

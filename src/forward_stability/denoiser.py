@@ -89,8 +89,9 @@ def plug_and_play(
     steps: int,
     beta: float = 1.0,
     s: float = 1.0,
+    x0: Tensor | None = None,
 ) -> Run:
-    r"""Deblur by steps downhill and a denoiser in turn, from :math:`x_0 = y`, clamped to [0, 1].
+    r"""Deblur by steps downhill and a denoiser in turn, from x_0, clamped to [0, 1].
 
     .. math:: x_{k+1} = (1 - \beta) z_k + \beta D(z_k), \qquad
               z_k = P\bigl(x_k - s B^T (B x_k - y)\bigr) .
@@ -102,10 +103,11 @@ def plug_and_play(
         steps: how many.
         beta: the strength β of the denoiser, 0 < β ≤ 1.
         s: the step downhill, below 2/‖B‖².
+        x0: where it begins, of the shape of y; by default y.
 
     Source: Venkatakrishnan et al. (2013), with a gradient step as in Ryu et al. (2019). Chapter 16.
     """
-    x = [y.clamp(0, 1)]
+    x = [(y if x0 is None else x0).clamp(0, 1)]
     for _ in range(steps):
         downhill = x[-1] - s * conv(conv(x[-1], K) - y, adjoint_filter(K))
         z = downhill.clamp(0, 1)

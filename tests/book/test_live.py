@@ -10,7 +10,7 @@ from forward_stability.book.live import modules
 from forward_stability.book.live.compose import IMPORT, compose
 
 FOLDER = resources.files("forward_stability.book.live")
-EXPLORERS = ["noise_explorer", "features_explorer", "attack_explorer"]
+EXPLORERS = ["noise_explorer", "features_explorer", "attack_explorer", "deblurring_explorer"]
 FIGURES = [
     file.name.removesuffix(".js")
     for file in FOLDER.iterdir()

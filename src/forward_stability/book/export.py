@@ -85,24 +85,38 @@ def export_network(network: Network, size: Size, classes: Sequence[str], bits: i
         InputError: if a weight or a statistic is not finite.
     """
     mean = network.get_buffer("mean").float()
-    tensors, layers, kinds = {"mean": mean}, [], []
-    for index, layer in enumerate(fold(network)):
-        stored, rounded = _round(layer, bits)
-        for name, tensor in stored.items():
-            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-                raise InputError(f"layer {index} has weights that are no numbers: train it again")
-            tensors[f"{index}.{name}"] = tensor
-        layers.append(rounded)
-        kinds.append({"kind": layer.kind, **layer.options})
+    made = export_layers(fold(network), mean, bits)
     header = {
         "name": network.name,
         "variant": network.variant,
         "classes": list(classes),
         "shape": [network.channels, *size],
-        "layers": kinds,
-        "stages": _stages(layers, size),
+        "stages": _stages(made.layers, size),
     }
-    return Export(layers, tensors, header)
+    return replace(made, header=made.header | header)
+
+
+def export_layers(layers: Sequence[Folded], mean: Tensor, bits: int = 16) -> Export:
+    """Folded layers; of the header there are only ``layers``.
+
+    Args:
+        layers: of any kinds that the engine knows.
+        mean: is subtracted from an image, one number a channel.
+        bits: of a weight, 8 or 16.
+
+    Raises:
+        InputError: if a weight is not finite.
+    """
+    tensors, rounded, kinds = {"mean": mean}, [], []
+    for index, layer in enumerate(layers):
+        stored, values = _round(layer, bits)
+        for name, tensor in stored.items():
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                raise InputError(f"layer {index} has weights that are no numbers: train it again")
+            tensors[f"{index}.{name}"] = tensor
+        rounded.append(values)
+        kinds.append({"kind": layer.kind, **layer.options})
+    return Export(rounded, tensors, {"layers": kinds})
 
 
 def _round(layer: Folded, bits: int) -> tuple[dict[str, Tensor], Folded]:

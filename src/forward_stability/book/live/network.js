@@ -2,6 +2,7 @@
 
 /** @import { Backward } from "./backward.js" */
 /** @import { Certificate } from "./certificate.js" */
+/** @import { Deblurring } from "./deblurring.js" */
 /** @import { Description } from "./layers.js" */
 import { makeBackward } from "./backward.js";
 import { zeros } from "./features.js";
@@ -19,6 +20,7 @@ import { readTensors, Weights } from "./safetensors.js";
  * @property {Description[]} layers
  * @property {{ name: string, layer: number, bound: number }[]} stages
  * @property {Certificate} [certificate]
+ * @property {Deblurring} [deblurring] of a denoiser
  */
 
 export class Network {

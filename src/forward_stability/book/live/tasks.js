@@ -3,6 +3,7 @@
 /** @import { Features } from "./features.js" */
 import { attack, length } from "./attack.js";
 import { radius } from "./certificate.js";
+import { deblur } from "./deblurring.js";
 import { distance } from "./features.js";
 import { Network } from "./network.js";
 import { standardNormal } from "./normal.js";
@@ -98,5 +99,14 @@ export const TASKS = {
    */
   attack({ image, radius: r, seed, steps }) {
     return attack(network, image, r, { seed, steps });
+  },
+
+  /**
+   * The next image of plug-and-play; see deblurring.js.
+   *
+   * @param {{ x: Float64Array, y: Float64Array, strength: number }} at
+   */
+  deblur(at) {
+    return deblur(network, at);
   },
 };
