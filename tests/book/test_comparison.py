@@ -81,6 +81,23 @@ def test_the_detectable_difference_is_where_the_t_test_of_scipy_turns():
             assert (stats.ttest_ind(moved, b).pvalue < 0.05) == significant
 
 
+def test_a_lead_is_called_chance_unless_the_t_test_calls_it_significant():
+    rows = [row(v, seed) for v in ("original", "D", "S") for seed in (0, 1, 2)]
+    shifts = {"original": 0.0, "D": -0.03, "S": 0.001}
+    entries = {r.name: entry(0.7 + shifts[r.variant] + 0.002 * r.seed, x0=["a"]) for r in rows}
+    table = comparison.leads(comparison.networks(rows, entries))
+    least = comparison.detectable([70.0, 70.2, 70.4], [0.0, 0.2, 0.4])
+    assert table.rows == [
+        ("ResNet-D, m = 3", *[f"3.0\nahead: {least:.1f}"] * 5),
+        ("ResNet-S, m = 3", *[f"−0.1\nchance: {least:.1f}"] * 5),
+    ]
+    entries |= {f"S{seed}": entry(0.8, x0=["a"]) for seed in (0, 1, 2)}
+    table = comparison.leads(comparison.networks(rows, entries))
+    assert table.rows[1][1].startswith("−9.8\nbehind: 0.")
+    assert table.note is not None
+    assert table.note.endswith("Trainings: 3, 3, 3.")
+
+
 @pytest.mark.parametrize("page", ["README.md", "book/summary.md"])
 def test_the_headline_is_that_of_the_table(page):
     found = comparison.networks(ledger.read(), {})

@@ -381,7 +381,7 @@ def test_networks_are_loaded_when_their_explorer_is_near(visit: Visit, browser: 
     assert fresh.page.locator("[data-from]").count() > 0
     last = fresh.page.locator(".live:not(:has(> .fs-stage))").last
     last.scroll_into_view_if_needed()
-    last.locator("[data-level], [data-shown]").first.wait_for()
+    last.locator("[data-level], [data-shown], [data-step]").first.wait_for()
     assert fresh.complaints == []
     fresh.context.close()
 
