@@ -169,7 +169,7 @@ def leads(found: Sequence[Network]) -> Table:
         lines.append((other.name, *cells))
     counts = ", ".join(str(len(n.accuracy["clean"])) for n in found)
     return Table(
-        f"By how many points {first.name} is ahead of the others",
+        f"By how many points {first.name}, is ahead of the others",
         ("network", "no noise", *LEVELS),
         {"": lines},
         "Differences of means in points, and below them from where on a t test at 5 % calls one "
