@@ -1,4 +1,4 @@
-"""The two likeliest answers under growing noise: what the paper tells of one dog (Sect. 4.2, Fig. 10).
+"""The two likeliest answers under growing noise: what the paper tells of one dog (Fig. 10).
 
     python studies/second_answers.py --dataset imagefolder:DIR
 
@@ -10,13 +10,15 @@ lossless. Writes ``results/second_answers.json``. Chapter 14.
 """
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from forward_stability.experiments.data import load_dataset, scale
 from forward_stability.experiments.evaluation import predict, structured_images
-from forward_stability.experiments.noise import structured_noise, unstructured_noise
+from forward_stability.experiments.noise import seeded_normal, structured_noise
 from forward_stability.experiments.provenance import environment, results_root
 from forward_stability.experiments.runs import Run
 from forward_stability.experiments.storage import write_json
@@ -32,35 +34,33 @@ SIGMAS, EPSILONS = (0.02, 0.05), (0.25, 0.75)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--dataset", required=True, help="the images, such as imagefolder:cifar10")
     dataset = load_dataset(parser.parse_args().dataset)
     classes, labels = list(dataset.classes), dataset.test_labels
     x0 = scale(dataset.test_images[structured_images(dataset)[0]])
 
-    def probabilities(run: Run, images: Tensor) -> dict[str, Tensor]:
-        """By level; the noise of an image is the same at each level of a kind."""
-
-        def noisy(x: Tensor, kind: str, level: float) -> Tensor:
-            if kind == "ε":
-                return structured_noise(x, x0, level)
-            return unstructured_noise(x, level, torch.Generator().manual_seed(0))
-
-        levels = [("σ", 0.0), *(("σ", s) for s in SIGMAS), *(("ε", e) for e in EPSILONS)]
+    def probabilities(run: Run, indices: list[int]) -> dict[str, Tensor]:
+        """Of test images, by level; the noise of image i has the seed i at each level."""
+        images = dataset.test_images[indices]
+        eta = torch.stack([seeded_normal(images.shape[1:], i) for i in indices]).float()
         network = run.network().to(memory_format=torch.channels_last)
+
+        def scores(corrupt: Callable[[Tensor], Tensor]) -> Tensor:
+            return predict(network, images, corrupt, len(images)).softmax(1)
+
         return {
-            f"{kind} = {level:g}" if level else "clean": predict(
-                network, images, lambda x: noisy(x, kind, level), len(images)
-            ).softmax(1)
-            for kind, level in levels
+            "clean": scores(lambda x: x),
+            **{f"σ = {s:g}": scores(lambda x, s=s: x + s * eta) for s in SIGMAS},
+            **{f"ε = {e:g}": scores(partial(structured_noise, x0=x0, epsilon=e)) for e in EPSILONS},
         }
 
     runs = [Run(name) for name in NETWORKS]
-    dogs = (labels == classes.index("dog")).nonzero()[:, 0]
+    dogs = (labels == classes.index("dog")).nonzero()[:, 0].tolist()
     dog, cat, frog = (classes.index(name) for name in ("dog", "cat", "frog"))
     rows, stories = [], []
     for run in runs:
-        found = probabilities(run, dataset.test_images[dogs])
+        found = probabilities(run, dogs)
         first, second = {}, {}
         for level, p in found.items():
             first[level], second[level] = p.topk(2).indices.T
@@ -81,18 +81,17 @@ def main() -> None:
         print(rows[-1], flush=True)
 
     three = torch.stack(stories[:3]).sum(0)  # how many of the networks of 15 epochs tell the story
-    chosen = {"dog": int(dogs[three.argmax()])}
+    chosen = {"dog": dogs[int(three.argmax())]}
     for name in ("automobile", "ship"):
         mine = (labels == classes.index(name)).nonzero()[:50, 0]
         right = torch.stack(
             [predict(run.network(), dataset.test_images[mine]).argmax(1) for run in runs]
         )
         chosen[name] = int(mine[(right == classes.index(name)).all(0)][0])
-    images = dataset.test_images[list(chosen.values())]
     for row, run in zip(rows, runs, strict=True):
         row["probabilities"] = {
             level: [[round(float(v), 4) for v in image] for image in p]
-            for level, p in probabilities(run, images).items()
+            for level, p in probabilities(run, list(chosen.values())).items()
         }
     result = {
         "command": "python studies/second_answers.py --dataset imagefolder:DIR",
