@@ -127,7 +127,7 @@ class DeblurringExplorer {
     this.turn = 0; // how often the iteration has begun
     this.paths = networks.map((network, i) => new Path(network, headers[i]));
     this.truth = pictured("the photograph");
-    this.given = pictured("given: blurred, noisy");
+    this.given = pictured("what is given");
     this.strength = slider(STRENGTHS.length - 1, (strength) => this.choose({ strength }));
     this.strength.value = String(this.state.strength);
     this.steps = slider(STEPS, (steps) => this.move(steps));
