@@ -173,4 +173,4 @@ def test_a_finger_follows_the_reference_and_shows_nothing(browser: Browser):
     page.wait_for_url("**/09_resnet_d_network.html#equation-eq-21")
     page.wait_for_timeout(400)
     assert page.evaluate("window.shown") == 0
-    visit.context.close()
+    page.close()

@@ -378,7 +378,8 @@ def test_networks_are_loaded_when_their_explorer_is_near(visit: Visit, browser: 
     fresh.page.wait_for_load_state("networkidle")
     sizes = weights(fresh)
     assert sum(sizes.values()) <= OPENED, sizes
-    assert fresh.page.locator("[data-from]").count() > 0
+    small = "16_" in visit.name  # its networks have a few thousand weights
+    assert (fresh.page.locator("[data-from]").count() > 0) != small
     last = fresh.page.locator(".live:not(:has(> .fs-stage))").last
     last.scroll_into_view_if_needed()
     last.locator("[data-level], [data-shown], [data-step]").first.wait_for()
