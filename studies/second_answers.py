@@ -19,7 +19,7 @@ from torch import Tensor
 from forward_stability.experiments.data import load_dataset, scale
 from forward_stability.experiments.evaluation import predict, structured_images
 from forward_stability.experiments.noise import seeded_normal, structured_noise
-from forward_stability.experiments.provenance import environment, results_root
+from forward_stability.experiments.provenance import command, environment, results_root
 from forward_stability.experiments.runs import Run
 from forward_stability.experiments.storage import write_json
 
@@ -94,7 +94,7 @@ def main() -> None:
             for level, p in probabilities(run, list(chosen.values())).items()
         }
     result = {
-        "command": "python studies/second_answers.py --dataset imagefolder:DIR",
+        "command": command(),
         "fingerprint": dataset.fingerprint,
         "classes": classes,
         "chosen": chosen,

@@ -5,11 +5,10 @@ from collections.abc import Iterator
 import pytest
 import torch
 from browser import find_barriers, set_colours
+from explorer_page import explorer_page
 from playwright.sync_api import Browser, Locator, Page, expect
 from sklearn.datasets import load_digits
 
-from forward_stability.book import figures
-from forward_stability.book.live import Page as LivePage
 from forward_stability.book.live.attack_explorer import attack_explorer
 from forward_stability.book.page_certificate import certified_export, certify_run
 from forward_stability.experiments.data import load_dataset, scale
@@ -23,25 +22,10 @@ PATIENCE = 60_000  # milliseconds, on a busy machine
 @pytest.fixture(scope="module")
 def page(browser: Browser, tmp_path_factory) -> Iterator[Page]:
     """A page opened from a file."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(figures.PAGE, "1")
-        patch.setattr(LivePage, "carried", set())
-        html = attack_explorer(*RUNS)._repr_mimebundle_()["text/html"]
-    path = tmp_path_factory.mktemp("page") / "page.html"
-    path.write_text(
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Test</title>'
-        f'<meta name="viewport" content="width=device-width"></head><body><main>{html}</main>',
-        "utf-8",
-    )
-    page = browser.new_page(viewport={"width": 1000, "height": 900})
-    complaints = []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(path.as_uri())
-    page.locator("[data-shown]").nth(1).wait_for(timeout=PATIENCE)
-    yield page
-    page.close()
-    assert complaints == []
+    folder = tmp_path_factory.mktemp("page")
+    with explorer_page(browser, folder, lambda: attack_explorer(*RUNS)) as page:
+        page.locator("[data-shown]").nth(1).wait_for(timeout=PATIENCE)
+        yield page
 
 
 @pytest.fixture

@@ -8,11 +8,10 @@ import pytest
 import torch
 from browser import find_barriers, set_colours
 from engine_page import decode, encode, numbers, start_engine
+from explorer_page import explorer_page
 from playwright.sync_api import Browser, Page, expect
 
 from forward_stability.averaged import residual_bound
-from forward_stability.book import figures
-from forward_stability.book.live import Page as LivePage
 from forward_stability.book.live.deblurring_explorer import deblurring_explorer, export_denoiser
 from forward_stability.book.photographs import blur_filter, blurred
 from forward_stability.denoiser import Denoiser, plug_and_play, plug_and_play_constant
@@ -104,26 +103,10 @@ def test_the_constant_is_that_of_the_weights_in_the_file(engine: Page, denoisers
 @pytest.fixture(scope="module")
 def page(browser: Browser, denoisers, tmp_path_factory) -> Iterator[Page]:
     """A page opened from a file, without a kernel."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(figures.PAGE, "1")
-        patch.setattr(LivePage, "carried", set())
-        html = deblurring_explorer(denoisers)._repr_mimebundle_()["text/html"]
-    path = tmp_path_factory.mktemp("page") / "page.html"
-    path.write_text(
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Test</title>'
-        '<meta name="viewport" content="width=device-width"></head>'
-        f"<body><main>{html}</main></body></html>",
-        "utf-8",
-    )
-    page = browser.new_page(viewport={"width": 1000, "height": 900})
-    complaints = []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(path.as_uri())
-    page.locator("[data-step='20']").nth(1).wait_for(timeout=PATIENCE)
-    yield page
-    page.close()
-    assert complaints == []
+    folder = tmp_path_factory.mktemp("page")
+    with explorer_page(browser, folder, lambda: deblurring_explorer(denoisers)) as page:
+        page.locator("[data-step='20']").nth(1).wait_for(timeout=PATIENCE)
+        yield page
 
 
 def slide(page: Page, name: str, position: int) -> None:

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import torch
 from browser import find_barriers, set_colours
+from explorer_page import explorer_page
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from forward_stability.book import figures
-from forward_stability.book.live import Page as LivePage
 from forward_stability.book.live.features_explorer import features_explorer
 from forward_stability.experiments.data import load_dataset, scale
 from forward_stability.experiments.runs import Run
@@ -22,26 +21,10 @@ PATIENCE = 30_000  # milliseconds, on a busy machine
 @pytest.fixture(scope="module")
 def page(browser: Browser, tmp_path_factory) -> Iterator[Page]:
     """A page opened from a file, without a kernel."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(figures.PAGE, "1")
-        patch.setattr(LivePage, "carried", set())
-        html = features_explorer(*RUNS)._repr_mimebundle_()["text/html"]
-    path = tmp_path_factory.mktemp("page") / "page.html"
-    path.write_text(
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Test</title>'
-        '<meta name="viewport" content="width=device-width"></head>'
-        f"<body><main>{html}</main></body></html>",
-        "utf-8",
-    )
-    page = browser.new_page(viewport={"width": 1000, "height": 900})
-    complaints = []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(path.as_uri())
-    page.locator("[data-shown]").first.wait_for(timeout=PATIENCE)
-    yield page
-    page.close()
-    assert complaints == []
+    folder = tmp_path_factory.mktemp("page")
+    with explorer_page(browser, folder, lambda: features_explorer(*RUNS)) as page:
+        page.locator("[data-shown]").first.wait_for(timeout=PATIENCE)
+        yield page
 
 
 @pytest.fixture(scope="module")
