@@ -20,7 +20,7 @@ from forward_stability.errors import InputError
 from forward_stability.folding import input_sizes
 from forward_stability.graph import chain, entry_sizes, fold, trace
 from forward_stability.layer import Layer, Size
-from forward_stability.layers import PeriodicConv2d
+from forward_stability.layers import Halving, PeriodicConv2d
 from forward_stability.models import Network
 from forward_stability.spectral import norm_ball, trained_weight
 
@@ -141,11 +141,33 @@ def initialise_(network: Network, size: Size, kind: str) -> None:
         layer.initialise_(entry, kind)
 
 
+def lift(network: Network, height: float) -> None:
+    r"""Move the features between the first convolution and the classifier up by ℓ, in place.
+
+    By their biases, which are parametrized, so that the scores stay as they were as long as no
+    feature falls below −ℓ: the outer ReLU acts at −ℓ in place of 0. For images, which are bounded,
+    a large ℓ makes a ResNet-S of layers without outer ReLU; and the layers are still the paper's.
+
+    Args:
+        network: without batch normalisation, constrained or not.
+        height: ℓ ≥ 0.
+
+    Raises:
+        InputError: if a layer cannot be lifted.
+
+    Source: our own. Chapter 15.
+    """
+    layers: list[Layer] = [part for part in network.layers if not isinstance(part, Halving)]  # type: ignore
+    last = len(layers) - 1
+    for n, layer in enumerate(layers):
+        layer.lift_(height if n > 0 else 0.0, height if n < last else 0.0)
+
+
 def plain_weights(network: nn.Module) -> dict[str, Tensor]:
-    """The state of a network in which every norm ball is replaced by the filter it stands for."""
+    """The state of a network in which every parametrization is replaced by what it stands for."""
     state = network.state_dict()
     for name, module in network.named_modules():
-        if parametrize.is_parametrized(module, "weight"):
-            del state[f"{name}.parametrizations.weight.original"]
-            state[f"{name}.weight"] = module.weight.detach()  # type: ignore[union-attr]
+        for what in getattr(module, "parametrizations", ()):
+            del state[f"{name}.parametrizations.{what}.original"]
+            state[f"{name}.{what}"] = getattr(module, what).detach()
     return state

@@ -149,6 +149,16 @@ class Layer(nn.Module, ABC):
     def initialise_(self, size: Size, kind: str) -> None:
         """Set its initial filter for a constrained training, in place; by default, leave it."""
 
+    def lift_(self, below: float, above: float) -> None:
+        """Move its bias, while it is trained and in place, for features that are moved up.
+
+        x + ``below`` then gives what x gave, plus ``above``.
+
+        Raises:
+            InputError: if there is no such bias for this layer.
+        """
+        raise InputError(f"a layer of type {type(self).__name__} cannot be lifted")
+
     def constrained_norm(self, size: Size, c: float) -> float:
         """Its factor in the constant of Theorem 6 if constrained so; see :meth:`constrain_`."""
         return 1.0

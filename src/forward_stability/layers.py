@@ -16,6 +16,7 @@ from math import prod, sqrt
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from forward_stability.folded_residual import FoldedOriginal, FoldedResidual, FoldedSymmetric
 from forward_stability.folding import (
@@ -74,6 +75,28 @@ class Bias(nn.Module):
         return x + self.bias[:, None, None]
 
 
+class Lifted(nn.Module):
+    """A parametrization of a bias b of x ↦ K x + b: b + ``above`` − ``below`` K1.
+
+    The layer then gives for x + ``below`` what it gave for x, plus ``above``, and the gradients for
+    K and b are those of a layer that is not lifted. K is not its own: it is kept in a list.
+
+    Source: our own. Chapter 15.
+    """
+
+    def __init__(self, filtered: nn.Module, below: float, above: float) -> None:
+        super().__init__()
+        self.filtered, self.below, self.above = [filtered], below, above
+
+    def forward(self, b: Tensor) -> Tensor:
+        K: Tensor = self.filtered[0].weight  # type: ignore[assignment]
+        return b + self.above - self.below * K.flatten(1).sum(1)
+
+
+def _lift(bias: nn.Module, filtered: nn.Module, below: float, above: float) -> None:
+    parametrize.register_parametrization(bias, "bias", Lifted(filtered, below, above))
+
+
 def _filter(conv: PeriodicConv2d) -> Tensor:
     return conv.weight.detach().double()
 
@@ -116,6 +139,9 @@ class Convolution(Layer):
     def constrain_(self, size: Size, c: float) -> None:
         """‖A‖ ≤ 1 (Eqs. 20a and 23a)."""
         norm_ball(self.conv, 1.0, size)
+
+    def lift_(self, below: float, above: float) -> None:
+        _lift(self.bn, self.conv, below, above)
 
 
 class ResidualD(Layer):
@@ -189,6 +215,10 @@ class ResidualS(Layer):
     def constrain_(self, size: Size, c: float) -> None:
         """‖A‖ ≤ √2 (Eq. 24)."""
         norm_ball(self.conv, sqrt(2), size)
+
+    def lift_(self, below: float, above: float) -> None:
+        """b1 is moved, so that the hidden units see x; x + ``below`` passes by them."""
+        _lift(self.bn1, self.conv, below, 0.0)
 
     def initialise_(self, size: Size, kind: str) -> None:
         """Of kind "identity": the norm is √2/10; "isometry": one tap √2 Q with Q orthogonal."""
@@ -286,6 +316,9 @@ class Unshuffling(Layer):
         """‖A‖ ≤ 1."""
         norm_ball(self.conv, 1.0, (1, 1))
 
+    def lift_(self, below: float, above: float) -> None:
+        _lift(self.bn, self.conv, below, above)
+
 
 class GlobalPooling(Layer):
     """The global pooling layer, x ↦ Pg σ(x).
@@ -298,6 +331,9 @@ class GlobalPooling(Layer):
 
     def fold(self) -> FoldedGlobalPooling:
         return FoldedGlobalPooling()
+
+    def lift_(self, below: float, above: float) -> None:
+        """It has no bias, and needs none."""
 
     def constrain_(self, size: Size, c: float) -> None:
         """It has no filter."""
@@ -337,6 +373,9 @@ class Flattening(Layer):
     def fold(self) -> FoldedFlattening:
         return FoldedFlattening()
 
+    def lift_(self, below: float, above: float) -> None:
+        """It has no bias, and needs none."""
+
     def constrain_(self, size: Size, c: float) -> None:
         """It has no filter."""
 
@@ -359,3 +398,6 @@ class Classifier(nn.Linear, Layer):
     def constrain_(self, size: Size, c: float) -> None:
         """‖W‖ ≤ 1 (Eqs. 20b and 23b)."""
         norm_ball(self, 1.0)
+
+    def lift_(self, below: float, above: float) -> None:
+        _lift(self, self, below, above)

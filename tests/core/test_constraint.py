@@ -8,11 +8,11 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from forward_stability.certificates import certify
-from forward_stability.constraint import constrain, initialise_, plain_weights, sensitivity
+from forward_stability.constraint import constrain, initialise_, lift, plain_weights, sensitivity
 from forward_stability.errors import InputError
 from forward_stability.folding import input_sizes
 from forward_stability.graph import fold
-from forward_stability.layers import Convolution, PeriodicConv2d, Pooling
+from forward_stability.layers import Convolution, PeriodicConv2d, Pooling, ResidualS
 from forward_stability.models import Network
 from forward_stability.spectral import conv_norm, trained_weight
 
@@ -58,6 +58,59 @@ def test_isometry_preserves_norms_before_the_outer_relu():
     ratio = layer(x).flatten(1).norm(dim=1) / x.flatten(1).norm(dim=1)
     torch.testing.assert_close(ratio, torch.ones(8), rtol=0, atol=1e-6)
     assert float(conv_norm(layer.conv.weight, SIZE)) == pytest.approx(sqrt(2), rel=1e-6)
+
+
+def lifted_and_not(height, **options):
+    """Two networks of the same weights, one lifted, the other without outer ReLU; and images."""
+    options |= {"batch_norm": False, "unshuffle": True, "pooling": "unshuffling"}
+    networks = []
+    for outer_relu in (True, False):
+        torch.manual_seed(3)
+        networks.append(Network("S", 2, 4, outer_relu=outer_relu, **options).double())
+        initialise_(networks[-1], (16, 32), "isometry")
+        for name, parameter in networks[-1].named_parameters():
+            if name.endswith("bias"):
+                nn.init.normal_(parameter, std=0.3)
+        constrain(networks[-1], (16, 32), 0.5)
+    lift(networks[0], height)
+    return *networks, torch.rand(5, 3, 16, 32, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("options", [{}, {"halve": True}])
+def test_high_above_the_walls_the_outer_relu_does_not_act(options):
+    """Neither on the scores nor on their gradients."""
+    lifted, free, x = lifted_and_not(20.0, flatten=(16, 32), **options)
+    gradients = []
+    for network in (lifted, free):
+        scores = network(x)
+        scores.square().sum().backward()
+        found = {name.replace("bias.original", "bias"): p for name, p in network.named_parameters()}
+        found = {name.replace("parametrizations.bias", "bias"): p for name, p in found.items()}
+        gradients.append({"scores": scores} | {name: p.grad for name, p in found.items()})
+    torch.testing.assert_close(*gradients, rtol=0, atol=1e-11)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("height", [0.0, 0.1])
+def test_a_lifted_network_has_its_walls_below_zero(height):
+    lifted, free, x = lifted_and_not(height, flatten=(16, 32))
+    z = free.centred(x)
+    for layer in free.layers:
+        z = layer(z).clamp(min=-height) if isinstance(layer, ResidualS) else layer(z)
+    torch.testing.assert_close(lifted(x), z, rtol=0, atol=1e-12)
+    assert (z - free(x)).abs().max() > 1e-3  # the walls are met
+    plain = Network(
+        "S", 2, 4, batch_norm=False, flatten=(16, 32), unshuffle=True, pooling="unshuffling"
+    ).double()
+    plain.load_state_dict(plain_weights(lifted))
+    assert torch.equal(plain(x), lifted(x))
+    assert certify(plain, (16, 32)).hypotheses_hold
+
+
+@pytest.mark.parametrize("options", [{}, {"variant": "D", "pooling": "unshuffling"}])
+def test_a_layer_that_cannot_be_lifted_is_named(options):
+    with pytest.raises(InputError, match=r"layer of type (Pooling|ResidualD) cannot be lifted"):
+        lift(Network(**{"blocks": 1, "width": 4, "batch_norm": False} | options), 1.0)
 
 
 @torch.no_grad()

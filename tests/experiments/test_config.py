@@ -30,6 +30,16 @@ def test_the_network_of_the_paper_is_what_it_was():
             {"initialisation": "isometry", "constraint": "theorem"},
             "initialisation isometry is for variant S only",
         ),
+        ({"lift": -1.0}, "lift must be at least 0 and finite"),
+        ({"lift": 1.0}, r"lift 1\.0 has no effect without constraint theorem"),
+        (
+            {"lift": 1.0, "constraint": "theorem"},
+            r"lift 1\.0 is for pooling unshuffling and outer relu",
+        ),
+        (
+            {"lift": 1.0, "constraint": "theorem", "pooling": "unshuffling"},
+            "lift is for variant S only",
+        ),
     ],
 )
 def test_bad_options_are_refused(options, message):

@@ -70,6 +70,9 @@ class Beyond:
     head: str = _option(
         "global", "before the classifier: global (pooling) or flattened", ("global", "flattened")
     )
+    lift: float = _option(
+        0.0, "ℓ, of ResNet-S if constrained: features moved up, so that the outer ReLU acts at −ℓ"
+    )
     outer: str = _option(
         "relu", "outer ReLU of the layers of ResNet-S: relu or none", ("relu", "none")
     )
@@ -87,10 +90,14 @@ class Beyond:
                 raise InputError(f"{name} must be positive, got {getattr(self, name)}")
         if not 0 <= self.margin < float("inf"):
             raise InputError(f"margin must be at least 0 and finite, got {self.margin}")
-        for name in ("pooling_bound", "initialisation"):
+        if not 0 <= self.lift < float("inf"):
+            raise InputError(f"lift must be at least 0 and finite, got {self.lift}")
+        for name in ("pooling_bound", "initialisation", "lift"):
             value = getattr(self, name)
             if self.constraint == "none" and value != getattr(Beyond, name):
                 raise InputError(f"{name} {value} has no effect without constraint theorem")
+        if self.lift and (self.pooling == "paper" or self.outer == "none"):
+            raise InputError(f"lift {self.lift} is for pooling unshuffling and outer relu")
         if self.pooling != "paper" and self.pooling_bound != Beyond.pooling_bound:
             raise InputError(
                 f"pooling_bound {self.pooling_bound} has no effect without pooling paper"
@@ -177,6 +184,8 @@ class Config:
             )
         if self.variant != "S" and self.beyond.initialisation == "isometry":
             raise InputError("initialisation isometry is for variant S only")
+        if self.variant != "S" and self.beyond.lift:
+            raise InputError("lift is for variant S only")
         if self.variant == "original" and self.beyond.pooling != "paper":
             raise InputError("pooling unshuffling is for variants D and S: the original has none")
         if self.beyond.schedule != "steps" and self.decay_every is not None:

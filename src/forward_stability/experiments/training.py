@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from tqdm.auto import tqdm
 
-from forward_stability.constraint import constrain, initialise_, plain_weights, sensitivity
+from forward_stability.constraint import constrain, initialise_, lift, plain_weights, sensitivity
 from forward_stability.errors import InputError
 from forward_stability.experiments.config import Config
 from forward_stability.experiments.cuda_graph import Graphed
@@ -115,6 +115,8 @@ def new_network(config: Config, dataset: Dataset) -> Network:
     network.get_buffer("mean").copy_(dataset.mean)
     if config.beyond.constrained:
         constrain(network, (shape[1], shape[2]), config.beyond.pooling_bound)
+    if config.beyond.lift:
+        lift(network, config.beyond.lift)
     return network
 
 
