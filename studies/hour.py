@@ -13,12 +13,10 @@ import argparse
 from typing import Any
 
 from constrained import BASE, measure, measured, store
-from torch.utils.flop_counter import FlopCounterMode
 
-from forward_stability.experiments.config import Config
-from forward_stability.experiments.data import Dataset, load_dataset
+from forward_stability.book.contest import operations
+from forward_stability.experiments.data import load_dataset
 from forward_stability.experiments.provenance import results_root
-from forward_stability.experiments.training import Trainer
 
 LADDER: list[tuple[str, dict[str, Any]]] = [
     ("the base above", {}),
@@ -35,14 +33,6 @@ LADDER: list[tuple[str, dict[str, Any]]] = [
 SEEDS, IMAGES = (0, 1, 2), 2000
 
 
-def operations(config: Config, dataset: Dataset) -> int:
-    """The multiplications and additions of one step, as PyTorch counts them."""
-    trainer = Trainer(config, dataset, "cpu")
-    with FlopCounterMode(display=False) as counter:
-        trainer.step(0)
-    return counter.get_total_flops()
-
-
 def main() -> None:
     """Measure the rows that are missing."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
@@ -55,7 +45,7 @@ def main() -> None:
         if name in [row["name"] for row in measured(path)]:
             continue
         runs = [measure(config.changed(seed=k), dataset, None, IMAGES) for k in SEEDS]
-        row = {"name": name, "steps": config.steps, "operations": operations(config, dataset)}
+        row = {"name": name, "steps": config.steps, "operations": operations(config)}
         rows = [*measured(path), row | {"runs": runs}]
         store(path, rows, dataset, seeds=list(SEEDS), test_images=IMAGES)
         print(name, runs, flush=True)

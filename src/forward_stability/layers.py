@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from forward_stability.errors import InputError
 from forward_stability.folded_residual import FoldedOriginal, FoldedResidual, FoldedSymmetric
 from forward_stability.folding import (
     FoldedConv,
@@ -106,6 +107,12 @@ def _shorten_(conv: PeriodicConv2d, size: Size) -> None:
     conv.weight.mul_(sqrt(2) / 10 / conv_norm_bound(conv.weight, size)[0])
 
 
+def _one_tap_(K: Tensor, norm: float) -> None:
+    """Make the filter ``norm`` times a random orthogonal matrix at each pixel, in place."""
+    Q, middle = nn.init.orthogonal_(torch.empty_like(K[..., 0, 0])), K.shape[-1] // 2
+    K.zero_()[..., middle, middle] = norm * Q
+
+
 def _affine(layer: nn.Module) -> tuple[Tensor, Tensor]:
     """Scale and shift of a batch normalisation or of the bias in its place."""
     if isinstance(layer, Bias):
@@ -139,6 +146,12 @@ class Convolution(Layer):
     def constrain_(self, size: Size, c: float) -> None:
         """‖A‖ ≤ 1 (Eqs. 20a and 23a)."""
         norm_ball(self.conv, 1.0, size)
+
+    def initialise_(self, size: Size, kind: str) -> None:
+        """Of kind "isometry", and between as many channels: one tap Q, orthogonal."""
+        K = self.conv.weight
+        if kind == "isometry" and K.shape[0] == K.shape[1]:
+            _one_tap_(K, 1.0)
 
     def lift_(self, below: float, above: float) -> None:
         _lift(self.bn, self.conv, below, above)
@@ -225,9 +238,40 @@ class ResidualS(Layer):
         if kind == "identity":
             _shorten_(self.conv, size)
         elif kind == "isometry":
-            K = self.conv.weight
-            Q, middle = nn.init.orthogonal_(torch.empty_like(K[..., 0, 0])), K.shape[-1] // 2
-            K.zero_()[..., middle, middle] = sqrt(2) * Q
+            _one_tap_(self.conv.weight, sqrt(2))
+
+
+class MaxMin(Layer):
+    """(u, v) ↦ (max(u, v), min(u, v)), u the first half of the channels and v the second.
+
+    It sorts pairs, so it preserves every norm and expands no distance. It is the layer of ResNet-S
+    x ↦ x − Aᵀ σ(A x) with A(u, v) = v − u, ‖A‖ = √2, without outer ReLU.
+
+    Args:
+        width: the number of channels, even.
+
+    Source: Anil, Lucas & Grosse (2019), "Sorting out Lipschitz function approximation". Chapter 15.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        if width % 2:
+            raise InputError(f"MaxMin needs an even number of channels, got {width}")
+        self.width = width
+
+    def forward(self, x: Tensor) -> Tensor:
+        u, v = x.chunk(2, dim=1)
+        return torch.cat([torch.maximum(u, v), torch.minimum(u, v)], dim=1)
+
+    def fold(self) -> FoldedSymmetric:
+        half = torch.eye(self.width // 2, dtype=torch.float64)
+        K = half.new_zeros(self.width // 2, self.width, 3, 3)  # of 3x3, as every residual layer
+        K[..., 1, 1] = torch.cat([-half, half], dim=1)
+        ones = half.new_ones(self.width)
+        return FoldedSymmetric(K, 0 * half[0], 0 * ones, half.sum(0), ones, outer_relu=False)
+
+    def constrain_(self, size: Size, c: float) -> None:
+        """It has no filter."""
 
 
 class Residual(Layer):

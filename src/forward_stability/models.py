@@ -14,6 +14,7 @@ from forward_stability.layers import (
     Flattening,
     GlobalPooling,
     Halving,
+    MaxMin,
     PeriodicConv2d,
     Pooling,
     Residual,
@@ -81,6 +82,8 @@ class Network(nn.Module):
         classes: C.
         batch_norm: False for biases in place of the batch normalisations; D and S only.
         outer_relu: False for residual layers of ResNet-S without the outer ReLU.
+        maxmin: a convolution and :class:`~forward_stability.layers.MaxMin` in place of each
+            residual layer of ResNet-S; the indices above count both.
         halve: a 2D average pooling in front of everything; the indices of the layers above are
             then one higher.
         unshuffle: :class:`~forward_stability.layers.Unshuffling` in place of the convolution.
@@ -104,6 +107,7 @@ class Network(nn.Module):
         *,
         batch_norm: bool = True,
         outer_relu: bool = True,
+        maxmin: bool = False,
         halve: bool = False,
         unshuffle: bool = False,
         pooling: str = "paper",
@@ -116,6 +120,8 @@ class Network(nn.Module):
             raise InputError("the original ResNet is here with batch normalisation only")
         if variant != "S" and not outer_relu:
             raise InputError("outer_relu=False is for variant S only")
+        if maxmin and (variant != "S" or not outer_relu or batch_norm):
+            raise InputError("maxmin is for variant S without batch normalisation")
         if pooling not in POOLINGS:
             raise InputError(f"unknown pooling {pooling!r}: choose one of {', '.join(POOLINGS)}")
         if variant == "original" and pooling != "paper":
@@ -126,6 +132,7 @@ class Network(nn.Module):
             "S": partial(ResidualS, batch_norm=batch_norm, outer_relu=outer_relu),
             "original": Residual,
         }[variant]
+        self.maxmin = maxmin
         layers: list[nn.Module] = [Halving()] if halve else []
         layers.append((Unshuffling if unshuffle else Convolution)(channels, width, batch_norm))
         for stage in range(3):
@@ -138,7 +145,8 @@ class Network(nn.Module):
                     layers.append(Unshuffling(narrow, d, batch_norm))
                 else:
                     layers.append(Pooling(narrow, batch_norm))
-            layers += [layer(d) for _ in range(blocks if stage == 0 else blocks - 1)]
+            for _ in range(blocks if stage == 0 else blocks - 1):
+                layers += [Convolution(d, d, False), MaxMin(d)] if maxmin else [layer(d)]
         stride = 4 * 2 ** (halve + unshuffle)
         pixels = prod(-(-n // stride) for n in flatten) if flatten else 1
         layers.append(Flattening() if flatten else GlobalPooling())
@@ -149,7 +157,7 @@ class Network(nn.Module):
     @property
     def name(self) -> str:
         """Such as "ResNet-D, m = 3"."""
-        return f"{VARIANTS[self.variant]}, m = {self.blocks}"
+        return f"{'MaxMin' if self.maxmin else VARIANTS[self.variant]}, m = {self.blocks}"
 
     @property
     def depth(self) -> int:

@@ -35,6 +35,7 @@ OPTIONS = [  # variant, options of the network
     ("D", {"halve": True}),
     ("original", {"flatten": (9, 6)}),
     ("S", {"batch_norm": False, "outer_relu": False, "halve": True, "flatten": (9, 6)}),
+    ("S", {"batch_norm": False, "maxmin": True}),
     ("D", {"unshuffle": True, "pooling": "unshuffling"}),
 ]
 

@@ -13,6 +13,7 @@ from forward_stability.layers import (
     Flattening,
     GlobalPooling,
     Halving,
+    MaxMin,
     PeriodicConv2d,
     Pooling,
     Residual,
@@ -20,6 +21,7 @@ from forward_stability.layers import (
     ResidualS,
     Unshuffling,
 )
+from forward_stability.models import Network
 from forward_stability.operators import conv_matrix, pool2
 from forward_stability.spectral import conv_norm
 
@@ -50,6 +52,27 @@ def test_unshuffling_starts_as_a_projection_or_an_isometry(into, out):
     assert torch.equal(gram, torch.eye(min(out, 4 * into)).double())
     x = torch.randn(2, into, 4, 6, dtype=torch.float64)
     torch.testing.assert_close(layer(x)[:, :into], 2 * pool2(x), rtol=1e-14, atol=1e-14)
+
+
+def test_maxmin_sorts_pairs_and_is_a_layer_of_resnet_s():
+    """Of a network: its convolution, one orthogonal tap at the start, preserves norms as well."""
+    torch.manual_seed(13)
+    network = Network("S", 1, 4, batch_norm=False, maxmin=True).double()
+    convolution, layer = network.layers[1:3]
+    with torch.no_grad():
+        convolution.initialise_((4, 6), "isometry")
+    x = torch.randn(3, 4, 4, 6, dtype=torch.float64)
+    y = convolution(x)
+    torch.testing.assert_close(y.norm(), x.norm(), rtol=1e-6, atol=0)
+    expected = y.unflatten(1, (2, 2)).sort(dim=1, descending=True).values.flatten(1, 2)
+    assert torch.equal(layer(y), expected)
+    assert not torch.equal(expected, y)
+    symmetric = layer.fold()
+    torch.testing.assert_close(symmetric(y), expected, rtol=0, atol=1e-15)
+    dense = conv_matrix(symmetric.K, (2, 3))
+    assert torch.equal(dense @ dense.T, 2 * torch.eye(12).double())
+    with pytest.raises(InputError, match="MaxMin needs an even number of channels, got 3"):
+        MaxMin(3)
 
 
 def randomise(network: nn.Module, seed: int = 0) -> nn.Module:
@@ -212,7 +235,7 @@ def test_each_layer_folds_to_the_same_map_in_float64():
     x, y = torch.rand(2, 4, 5, 6).double(), torch.rand(2, 4).double()
     layers = [
         Convolution(4, 3), ResidualD(4), ResidualS(4), ResidualS(4, outer_relu=False), Residual(4),
-        Residual(4, 8), Pooling(4), GlobalPooling(), Halving(), Flattening(),
+        Residual(4, 8), Pooling(4), GlobalPooling(), Halving(), Flattening(), MaxMin(4),
     ]  # fmt: skip
     for layer in layers:
         layer = randomise(layer)

@@ -100,6 +100,7 @@ def test_images_of_a_wrong_shape_are_refused(shape):
     [
         ({"variant": "original", "batch_norm": False}, "with batch normalisation only"),
         ({"variant": "D", "outer_relu": False}, "variant S only"),
+        ({"variant": "D", "maxmin": True}, "maxmin is for variant S without batch normalisation"),
     ],
 )
 def test_networks_that_are_not_there_are_refused(options, message):

@@ -42,6 +42,7 @@ def test_the_radius_of_a_linear_network_is_its_distance_from_the_boundary():
     [
         {"variant": "S", "flatten": SIZE},
         {"variant": "S", "flatten": SIZE, "outer_relu": False, "initialisation": "isometry"},
+        {"variant": "S", "flatten": SIZE, "maxmin": True, "initialisation": "isometry"},
         {"variant": "S"},
         {"variant": "S", "flatten": SIZE, "halve": True},
         {"variant": "S", "flatten": SIZE, "unshuffle": True, "pooling": "unshuffling"},

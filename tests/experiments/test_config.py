@@ -40,6 +40,15 @@ def test_the_network_of_the_paper_is_what_it_was():
             {"lift": 1.0, "constraint": "theorem", "pooling": "unshuffling"},
             "lift is for variant S only",
         ),
+        ({"layers": "maxmin"}, "layers maxmin has no effect without constraint theorem"),
+        (
+            {"layers": "maxmin", "constraint": "theorem", "outer": "none"},
+            "lift and outer have no effect with layers maxmin",
+        ),
+        (
+            {"layers": "maxmin", "constraint": "theorem", "variant": "S", "width": 3},
+            "layers maxmin needs an even width, got 3",
+        ),
     ],
 )
 def test_bad_options_are_refused(options, message):
@@ -104,6 +113,10 @@ def test_options_beyond_the_paper_change_the_network_that_they_name():
     for options, arguments in (
         ({"constraint": "theorem"}, {"batch_norm": False}),
         ({"outer": "none", "variant": "S"}, {"outer_relu": False}),
+        (
+            {"layers": "maxmin", "variant": "S", "constraint": "theorem"},
+            {"maxmin": True, "batch_norm": False},
+        ),
         ({"images": "halved"}, {"halve": True}),
         ({"images": "unshuffled"}, {"unshuffle": True}),
         ({"pooling": "unshuffling"}, {"pooling": "unshuffling"}),

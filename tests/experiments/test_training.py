@@ -366,6 +366,7 @@ def norms(network):
         {"variant": "S"},
         {"variant": "S", "head": "flattened", "outer": "none", "initialisation": "isometry"},
         {"variant": "S", "pooling": "unshuffling", "pooling_bound": 0.5, "lift": 1.0},
+        {"variant": "S", "layers": "maxmin", "initialisation": "isometry"},
         {"variant": "D", "head": "flattened", "initialisation": "identity", "images": "halved"},
     ],
 )

@@ -70,6 +70,12 @@ class Beyond:
     head: str = _option(
         "global", "before the classifier: global (pooling) or flattened", ("global", "flattened")
     )
+    layers: str = _option(
+        "paper",
+        "paper or, of ResNet-S if constrained, maxmin: a convolution of norm 1 and MaxMin in place "
+        "of each residual layer",
+        ("paper", "maxmin"),
+    )
     lift: float = _option(
         0.0, "ℓ, of ResNet-S if constrained: features moved up, so that the outer ReLU acts at −ℓ"
     )
@@ -92,12 +98,14 @@ class Beyond:
             raise InputError(f"margin must be at least 0 and finite, got {self.margin}")
         if not 0 <= self.lift < float("inf"):
             raise InputError(f"lift must be at least 0 and finite, got {self.lift}")
-        for name in ("pooling_bound", "initialisation", "lift"):
+        for name in ("pooling_bound", "initialisation", "layers", "lift"):
             value = getattr(self, name)
             if self.constraint == "none" and value != getattr(Beyond, name):
                 raise InputError(f"{name} {value} has no effect without constraint theorem")
         if self.lift and (self.pooling == "paper" or self.outer == "none"):
             raise InputError(f"lift {self.lift} is for pooling unshuffling and outer relu")
+        if self.layers == "maxmin" and (self.lift or self.outer == "none"):
+            raise InputError("lift and outer have no effect with layers maxmin")
         if self.pooling != "paper" and self.pooling_bound != Beyond.pooling_bound:
             raise InputError(
                 f"pooling_bound {self.pooling_bound} has no effect without pooling paper"
@@ -119,6 +127,8 @@ class Beyond:
             arguments["batch_norm"] = False
         if self.outer == "none":
             arguments["outer_relu"] = False
+        if self.layers == "maxmin":
+            arguments["maxmin"] = True
         if self.images == "halved":
             arguments["halve"] = True
         if self.images == "unshuffled":
@@ -184,8 +194,11 @@ class Config:
             )
         if self.variant != "S" and self.beyond.initialisation == "isometry":
             raise InputError("initialisation isometry is for variant S only")
-        if self.variant != "S" and self.beyond.lift:
-            raise InputError("lift is for variant S only")
+        for name in ("lift", "layers"):
+            if self.variant != "S" and getattr(self.beyond, name) != getattr(Beyond, name):
+                raise InputError(f"{name} is for variant S only")
+        if self.beyond.layers == "maxmin" and self.width % 2:
+            raise InputError(f"layers maxmin needs an even width, got {self.width}")
         if self.variant == "original" and self.beyond.pooling != "paper":
             raise InputError("pooling unshuffling is for variants D and S: the original has none")
         if self.beyond.schedule != "steps" and self.decay_every is not None:
