@@ -1,8 +1,8 @@
 """The certified hour: what a small network is certified for after an hour on two processor cores.
 
-An entry is one network, trained with three seeds or more from the original images of CIFAR-10: run
-folders ``results/hour-NAME-seed…``, each with the ``radii.json`` that ``forward-stability radii``
-writes. What the rules ask for is read there, and an entry that breaks one is refused. Chapter 15.
+An entry is one network, trained with three seeds or more on the original images of CIFAR-10: the
+run folders in ``results/hour/NAME/``, each with the ``radii.json`` of ``forward-stability radii``.
+What the rules ask for is read there, and an entry that breaks one is refused. Chapter 15.
 """
 
 from collections import defaultdict
@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isclose
 from pathlib import Path
-from statistics import mean
+from statistics import mean, stdev
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from forward_stability.book.table import Table
 from forward_stability.book.tables import check_seeds
 from forward_stability.errors import InputError
 from forward_stability.experiments.config import Config
@@ -33,8 +34,8 @@ PARAMETERS, MINUTES, CORES, SEEDS = 400_000, 60, 2, 3
 TESTED, ATTACKED = 10_000, 1_000
 """The test images that are certified, and those of at least one training that are attacked."""
 
-PREFIX = "hour-"
-"""What the names of the run folders begin with."""
+FOLDER = "hour"
+"""Where the entries are, among the results."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Entry:
     """One network in the contest, by its trainings.
 
     Attributes:
-        name: of the run folders, without what is before it and the seed.
+        name: of its folder.
         rows: of the ledger, one a training.
         certificates: what ``forward-stability radii`` found of each.
         config: of the first training.
@@ -83,11 +84,11 @@ def entries(rows: Sequence[Row], folder: Path | None = None) -> list[Entry]:
     Raises:
         InputError: if an entry breaks a rule, which is named.
     """
-    folder, groups = folder or results_root(), defaultdict(list)
+    folder, groups, found = folder or results_root(), defaultdict(list), []
     for row in rows:
-        if row.name.startswith(PREFIX):
-            groups[row.name.removeprefix(PREFIX).rpartition("-seed")[0]].append(row)
-    found = []
+        contest, *path = row.name.split("/")
+        if contest == FOLDER and len(path) == 2:
+            groups[path[0]].append(row)
     for name, group in groups.items():
         runs = [Run(folder / row.name) for row in group]
         radii = [read_json(run.folder / "radii.json") for run in runs]
@@ -129,7 +130,32 @@ def check_rules(
     }
     for rule, kept in rules.items():
         if not kept:
-            raise InputError(f"{PREFIX}{name} breaks a rule of the contest: {rule}")
+            raise InputError(f"{FOLDER}/{name} breaks a rule of the contest: {rule}")
+
+
+def standings(found: Sequence[Entry]) -> Table:
+    """What the entries reach: mean and standard deviation over their trainings, in percent."""
+    sections: dict[str, list[tuple[str, ...]]] = {}
+    for entry in found:
+        work = entry.config.steps * operations(entry.config) / 1e12
+        cost = f"{entry.rows[0].parameters:,} parameters; {entry.minutes:.0f} min, {work:.0f} TFLOP"
+        shares = [percent_1(entry.certified(r)) for r in (0, *RADII)]
+        section = "Within the theorem" if entry.within else "Open"
+        sections.setdefault(section, []).append((f"{entry.name}\n{cost}", *shares))
+    made = sorted({row.hardware for entry in found for row in entry.rows})
+    note = (
+        f"In percent of {TESTED:,} test images; mean ± standard deviation of "
+        f"{' or '.join(sorted({str(len(e.rows)) for e in found}))} trainings; the longest of them. "
+        f"On {', '.join(made)}."
+    )
+    header = ("entry", "clean", *(f"{255 * r:.0f}/255" for r in RADII))
+    return Table("The certified hour", header, sections, note)
+
+
+def percent_1(fractions: Sequence[float]) -> str:
+    """Mean ± standard deviation in percent, one decimal."""
+    values = [100 * fraction for fraction in fractions]
+    return f"{mean(values):.1f} ±\u00a0{stdev(values):.1f}"
 
 
 def operations(config: Config) -> int:
@@ -137,9 +163,10 @@ def operations(config: Config) -> int:
 
     Norm balls and gradients are among them.
     """
-    labels = torch.arange(config.batch_size) % 10
-    images = torch.zeros(len(labels), 3, 32, 32, dtype=torch.uint8)
-    trainer = Trainer(config, from_tensors((images, labels), (images, labels)), "cpu")
+    images = torch.zeros(config.batch_size, 3, 32, 32, dtype=torch.uint8)
+    batch = images, torch.zeros(len(images), dtype=torch.int64)
+    dataset = from_tensors(batch, batch, classes=[str(k) for k in range(10)])
+    trainer = Trainer(config, dataset, "cpu")
     with FlopCounterMode(display=False) as counter:
         trainer.step(0)
     return counter.get_total_flops()
