@@ -45,7 +45,10 @@ def option_size(options) -> Size:
     return (16, 8) if "pooling" in options else (9, 6)
 
 
-RUNS = sorted(path.parent.name for path in results_root().glob("*/weights.safetensors"))
+RUNS = sorted(
+    path.parent.relative_to(results_root()).as_posix()
+    for path in results_root().rglob("weights.safetensors")
+)
 
 
 @pytest.fixture(scope="module")
