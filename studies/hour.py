@@ -1,7 +1,7 @@
 """How far a network is certified after two epochs, as one ingredient after another is added.
 
 Where ``constrained.py`` changes one ingredient of a network at a time, here each row keeps those of
-the rows above. Each has three trainings, whose seeds are the same in all rows. Writes
+the rows above; the last two go back to m = 2 and change its layers. Each has three trainings, whose seeds are the same in all rows. Writes
 ``results/hour.json`` row by row; rows that are there are kept.
 
     python studies/hour.py --dataset imagefolder:DIR
@@ -29,6 +29,9 @@ LADDER: list[tuple[str, dict[str, Any]]] = [
     ),
     ("no outer ReLU", {"outer": "none"}),
     ("m = 2", {"blocks": 2}),
+    ("m = 3", {"blocks": 3}),
+    ("m = 2, outer ReLU, lifted by 1", {"blocks": 2, "outer": "relu", "lift": 1.0}),
+    ("m = 2, MaxMin", {"lift": 0.0, "layers": "maxmin"}),
 ]
 SEEDS, IMAGES = (0, 1, 2), 2000
 
