@@ -1,8 +1,9 @@
 """How far a network is certified after two epochs, as one ingredient after another is added.
 
 Where ``constrained.py`` changes one ingredient of a network at a time, here each row keeps those of
-the rows above; the last two go back to m = 2 and change its layers. Each has three trainings, whose seeds are the same in all rows. Writes
-``results/hour.json`` row by row; rows that are there are kept.
+the rows above; the last two go back to m = 2 and change its layers. Each has three trainings, whose
+seeds are the same in all rows. Writes ``results/hour.json`` row by row; rows that are there are
+kept.
 
     python studies/hour.py --dataset imagefolder:DIR
 
