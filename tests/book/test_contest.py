@@ -12,7 +12,7 @@ from forward_stability.experiments.config import Beyond, Config
 from forward_stability.experiments.radii import RADII
 
 CERTIFICATE = {
-    "hypotheses_hold": True, "test_images": 10_000, "clean": 0.6, "radii": list(RADII),
+    "network": "ResNet-S, m = 1", "hypotheses_hold": True, "test_images": 10_000, "clean": 0.6, "radii": list(RADII),
     "certified": [0.45, 0.3, 0.2], "search": {"successes": 0},
     "attack": {"images": 1_000, "inside_certified_radius": {"successes": 0}},
 }  # fmt: skip
@@ -103,7 +103,7 @@ def test_the_standings_are_means_over_the_trainings(row):
     second = replace(first, name="open", config=config.changed(outer="none", **options))
     table = contest.standings([first, second])
     assert list(table.sections) == ["Within the theorem", "Open"]
-    assert table.rows[0][0].startswith("mine\n400,000 parameters; 60 min, 0 TFLOP")
+    assert table.rows[0][0].startswith("ResNet-S, m = 1\nmine: 400,000 parameters, 60 min, 0 TF")
     cells = [cell.replace("\u00a0", " ") for cell in table.rows[0][1:]]
     assert cells == ["60.0 ± 0.0", "46.0 ± 1.7", "30.0 ± 0.0", "20.0 ± 0.0"]
 

@@ -138,15 +138,16 @@ def standings(found: Sequence[Entry]) -> Table:
     sections: dict[str, list[tuple[str, ...]]] = {}
     for entry in found:
         work = entry.config.steps * operations(entry.config) / 1e12
-        cost = f"{entry.rows[0].parameters:,} parameters; {entry.minutes:.0f} min, {work:.0f} TFLOP"
+        cost = f"{entry.rows[0].parameters:,} parameters, {entry.minutes:.0f} min, {work:.0f} TFLOP"
+        about = f"{entry.certificates[0]['network']}\n{entry.name}: {cost}"
         shares = [percent_1(entry.certified(r)) for r in (0, *RADII)]
         section = "Within the theorem" if entry.within else "Open"
-        sections.setdefault(section, []).append((f"{entry.name}\n{cost}", *shares))
+        sections.setdefault(section, []).append((about, *shares))
     made = sorted({row.hardware for entry in found for row in entry.rows})
     note = (
-        f"In percent of {TESTED:,} test images; mean ± standard deviation of "
-        f"{' or '.join(sorted({str(len(e.rows)) for e in found}))} trainings; the longest of them. "
-        f"On {', '.join(made)}."
+        f"In percent of {TESTED:,} test images: mean ± standard deviation of "
+        f"{' or '.join(sorted({str(len(e.rows)) for e in found}))} trainings, of which the longest "
+        f"counts. Before the colon, the folder in `results/{FOLDER}`. On {', '.join(made)}."
     )
     header = ("entry", "clean", *(f"{255 * r:.0f}/255" for r in RADII))
     return Table("The certified hour", header, sections, note)
