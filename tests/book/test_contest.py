@@ -12,8 +12,8 @@ from forward_stability.experiments.config import Beyond, Config
 from forward_stability.experiments.radii import RADII
 
 CERTIFICATE = {
-    "network": "ResNet-S, m = 1", "hypotheses_hold": True, "test_images": 10_000, "clean": 0.6, "radii": list(RADII),
-    "certified": [0.45, 0.3, 0.2], "search": {"successes": 0},
+    "network": "ResNet-S, m = 1", "hypotheses_hold": True, "test_images": 10_000, "clean": 0.6,
+    "radii": list(RADII), "certified": [0.45, 0.3, 0.2], "search": {"successes": 0},
     "attack": {"images": 1_000, "inside_certified_radius": {"successes": 0}},
 }  # fmt: skip
 
