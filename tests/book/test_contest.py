@@ -13,8 +13,8 @@ from forward_stability.experiments.radii import RADII
 
 CERTIFICATE = {
     "network": "ResNet-S, m = 1", "hypotheses_hold": True, "test_images": 10_000, "clean": 0.6,
-    "radii": list(RADII), "certified": [0.45, 0.3, 0.2], "search": {"successes": 0},
-    "attack": {"images": 1_000, "inside_certified_radius": {"successes": 0}},
+    "radii": list(RADII), "certified": [0.45, 0.3, 0.2], "search": {"successes": 0, "attacked": 7},
+    "attack": {"images": 1_000, "inside_certified_radius": {"successes": 0, "attacked": 5}},
 }  # fmt: skip
 
 
@@ -104,6 +104,7 @@ def test_the_standings_are_means_over_the_trainings(row):
     table = contest.standings([first, second])
     assert list(table.sections) == ["Within the theorem", "Open"]
     assert table.rows[0][0].startswith("ResNet-S, m = 1\nmine: 400,000 parameters, 60 min, 0 TF")
+    assert "30 images by gradients, 42 by random search; none with success" in table.note
     cells = [cell.replace("\u00a0", " ") for cell in table.rows[0][1:]]
     assert cells == ["60.0 ± 0.0", "46.0 ± 1.7", "30.0 ± 0.0", "20.0 ± 0.0"]
 
