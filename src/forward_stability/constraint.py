@@ -153,12 +153,17 @@ def lift(network: Network, height: float) -> None:
         height: ℓ ≥ 0.
 
     Raises:
-        InputError: if a layer cannot be lifted.
+        InputError: if a layer cannot be lifted; nothing is changed then.
 
     Source: our own. Chapter 15.
     """
     layers: list[Layer] = [part for part in network.layers if not isinstance(part, Halving)]  # type: ignore
     last = len(layers) - 1
+    for layer in layers:
+        if type(layer).lift_ is Layer.lift_:
+            raise InputError(f"a layer of type {type(layer).__name__} cannot be lifted")
+        if any(isinstance(part, nn.BatchNorm2d) for part in layer.modules()):
+            raise InputError("batch normalisation has no bias to lift: build the network without")
     for n, layer in enumerate(layers):
         layer.lift_(height if n > 0 else 0.0, height if n < last else 0.0)
 

@@ -138,8 +138,8 @@ def standings(found: Sequence[Entry]) -> Table:
     sections: dict[str, list[tuple[str, ...]]] = {}
     for entry in found:
         work = entry.config.steps * operations(entry.config) / 1e12
-        cost = f"{entry.rows[0].parameters:,} parameters, {entry.minutes:.0f} min, {work:.0f} TFLOP"
-        about = f"{entry.certificates[0]['network']}\n{entry.name}: {cost}"
+        cost = f"{entry.rows[0].parameters:,} weights, {entry.minutes:.0f} min, {work:.0f} TFLOP"
+        about = f"{entry.name}\n{entry.certificates[0]['network']}, {cost}"
         shares = [percent_1(entry.certified(r)) for r in (0, *RADII)]
         section = "Within the theorem" if entry.within else "Open"
         sections.setdefault(section, []).append((about, *shares))
@@ -150,7 +150,7 @@ def standings(found: Sequence[Entry]) -> Table:
     note = (
         f"In percent of {TESTED:,} test images: mean ± standard deviation of "
         f"{' or '.join(sorted({str(len(e.rows)) for e in found}))} trainings, of which the longest "
-        f"counts. Before the colon, the folder in `results/{FOLDER}`. On {', '.join(made)}. "
+        f"counts. An entry is a folder in `results/{FOLDER}`. On {', '.join(made)}. "
         f"Attacked inside the certified radius: {descended:,} images by gradients, {searched:,} by "
         "random search; none with success."
     )
