@@ -44,6 +44,7 @@ def test_an_entry_on_the_edge_of_every_rule_is_let_in(row):
         ("at least 3 trainings", None),
         ("trainings that differ in the seed alone", {"changes": "steps=3"}),
         ("trainings that differ in the seed alone", {"blocks": 3}),
+        ("trainings that differ in the seed alone", {"variant": "another"}),
         ("the original images of CIFAR-10", {"dataset": "cifar10-jpeg"}),
         ("at most 400,000 parameters", {"parameters": 400_001}),
         ("at most 60 minutes", {"seconds": 3600.1}),
