@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from torch.nn.utils import parametrize
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from forward_stability.experiments.config import Beyond, Config
 from forward_stability.experiments.data import Dataset, load_dataset, scale
@@ -74,8 +75,17 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def measure(config: Config, dataset: Dataset, free: type | None, images: int) -> dict[str, Any]:
-    """Train and certify; the norm balls of one kind of layer may be left out."""
+def measure(
+    config: Config, dataset: Dataset, free: type | None, images: int, average: bool = False
+) -> dict[str, Any]:
+    """Train and certify.
+
+    Args:
+        config, dataset: what.
+        free: a kind of layer whose norm balls are left out.
+        images: of the test, to be certified.
+        average: certify a running average of the weights, over a hundred steps or so.
+    """
     config = config.resolved(len(dataset.train_images))
     trainer, start = Trainer(config, dataset, "cpu"), time.perf_counter()
     for layer in trainer.network.layers:
@@ -84,11 +94,17 @@ def measure(config: Config, dataset: Dataset, free: type | None, images: int) ->
                 if parametrize.is_parametrized(module, "weight"):
                     # Not infinity, whose quotient has no gradient.
                     module.parametrizations["weight"][0].radius = 1e6  # type: ignore
-    losses = [trainer.step(step) for step in range(config.steps)]
+    averaged = AveragedModel(trainer.network, multi_avg_fn=get_ema_multi_avg_fn(0.99))
+    losses = []
+    for step in range(config.steps):
+        losses.append(trainer.step(step))
+        if average:
+            averaged.update_parameters(trainer.network)
     seconds = time.perf_counter() - start
+    network = averaged.module if average else trainer.network
     chosen = torch.randperm(len(dataset.test_labels), generator=generator(0, "certify", 0))
     x, y = (t[chosen[:images]] for t in (dataset.test_images, dataset.test_labels))
-    certificate = certifier(trainer.network.eval(), (x.shape[2], x.shape[3]))
+    certificate = certifier(network.eval(), (x.shape[2], x.shape[3]))
     parts = [
         certificate.radii(scale(a), b) for a, b in zip(x.split(100), y.split(100), strict=True)
     ]

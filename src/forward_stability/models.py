@@ -1,6 +1,6 @@
 """The network of Fig. 1, in the variants of the paper. Chapter 8 draws it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import prod
 
@@ -82,8 +82,8 @@ class Network(nn.Module):
         classes: C.
         batch_norm: False for biases in place of the batch normalisations; D and S only.
         outer_relu: False for residual layers of ResNet-S without the outer ReLU.
-        maxmin: a convolution and :class:`~forward_stability.layers.MaxMin` in place of each
-            residual layer of ResNet-S; the indices above count both.
+        residual: from the width d, what stands in place of each residual layer of ResNet-S, such as
+            :func:`~forward_stability.layers.maxmin`; the indices above count all of them.
         halve: a 2D average pooling in front of everything; the indices of the layers above are
             then one higher.
         unshuffle: :class:`~forward_stability.layers.Unshuffling` in place of the convolution.
@@ -107,7 +107,7 @@ class Network(nn.Module):
         *,
         batch_norm: bool = True,
         outer_relu: bool = True,
-        maxmin: bool = False,
+        residual: Callable[[int], Sequence[nn.Module]] | None = None,
         halve: bool = False,
         unshuffle: bool = False,
         pooling: str = "paper",
@@ -120,8 +120,8 @@ class Network(nn.Module):
             raise InputError("the original ResNet is here with batch normalisation only")
         if variant != "S" and not outer_relu:
             raise InputError("outer_relu=False is for variant S only")
-        if maxmin and (variant != "S" or not outer_relu or batch_norm):
-            raise InputError("maxmin is for variant S without batch normalisation")
+        if residual and (variant != "S" or not outer_relu or batch_norm):
+            raise InputError("residual is for variant S without batch normalisation")
         if pooling not in POOLINGS:
             raise InputError(f"unknown pooling {pooling!r}: choose one of {', '.join(POOLINGS)}")
         if variant == "original" and pooling != "paper":
@@ -132,32 +132,32 @@ class Network(nn.Module):
             "S": partial(ResidualS, batch_norm=batch_norm, outer_relu=outer_relu),
             "original": Residual,
         }[variant]
-        self.maxmin = maxmin
-        layers: list[nn.Module] = [Halving()] if halve else []
-        layers.append((Unshuffling if unshuffle else Convolution)(channels, width, batch_norm))
+        chain: list[nn.Module] = [Halving()] if halve else []
+        chain.append((Unshuffling if unshuffle else Convolution)(channels, width, batch_norm))
         for stage in range(3):
             d = width * 2**stage
             if stage > 0:
                 narrow = d // 2
                 if variant == "original":
-                    layers.append(Residual(narrow, d))
+                    chain.append(Residual(narrow, d))
                 elif pooling == "unshuffling":
-                    layers.append(Unshuffling(narrow, d, batch_norm))
+                    chain.append(Unshuffling(narrow, d, batch_norm))
                 else:
-                    layers.append(Pooling(narrow, batch_norm))
+                    chain.append(Pooling(narrow, batch_norm))
             for _ in range(blocks if stage == 0 else blocks - 1):
-                layers += [Convolution(d, d, False), MaxMin(d)] if maxmin else [layer(d)]
+                chain += residual(d) if residual else [layer(d)]
         stride = 4 * 2 ** (halve + unshuffle)
         pixels = prod(-(-n // stride) for n in flatten) if flatten else 1
-        layers.append(Flattening() if flatten else GlobalPooling())
-        layers.append(Classifier(4 * width * pixels, classes))
-        self.layers = nn.ModuleList(layers)
+        chain.append(Flattening() if flatten else GlobalPooling())
+        chain.append(Classifier(4 * width * pixels, classes))
+        self.layers = nn.ModuleList(chain)
         self.register_buffer("mean", torch.zeros(channels, 1, 1))
 
     @property
     def name(self) -> str:
         """Such as "ResNet-D, m = 3"."""
-        return f"{'MaxMin' if self.maxmin else VARIANTS[self.variant]}, m = {self.blocks}"
+        sorts = any(isinstance(layer, MaxMin) for layer in self.layers)
+        return f"{'MaxMin' if sorts else VARIANTS[self.variant]}, m = {self.blocks}"
 
     @property
     def depth(self) -> int:

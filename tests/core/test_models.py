@@ -4,9 +4,7 @@ import pytest
 import torch
 
 from forward_stability.errors import InputError
-from forward_stability.layers import (
-    ResidualD,
-)
+from forward_stability.layers import ResidualD, maxmin
 from forward_stability.models import VARIANTS, Network, project_
 
 # Table 2: variant, m, depth, trainable parameters in thousands (the paper prints 1.100M for the
@@ -100,7 +98,10 @@ def test_images_of_a_wrong_shape_are_refused(shape):
     [
         ({"variant": "original", "batch_norm": False}, "with batch normalisation only"),
         ({"variant": "D", "outer_relu": False}, "variant S only"),
-        ({"variant": "D", "maxmin": True}, "maxmin is for variant S without batch normalisation"),
+        (
+            {"variant": "D", "residual": maxmin},
+            "residual is for variant S without batch normalisation",
+        ),
     ],
 )
 def test_networks_that_are_not_there_are_refused(options, message):

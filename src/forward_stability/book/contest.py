@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isclose
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from forward_stability.book.table import Table
-from forward_stability.book.tables import check_seeds
+from forward_stability.book.tables import check_seeds, percent
 from forward_stability.errors import InputError
 from forward_stability.experiments.config import Config
 from forward_stability.experiments.data import from_tensors
@@ -141,7 +141,7 @@ def standings(found: Sequence[Entry]) -> Table:
         work = entry.config.steps * operations(entry.config) / 1e12
         cost = f"{entry.rows[0].parameters:,} weights, {entry.minutes:.0f} min, {work:.0f} TFLOP"
         about = f"{entry.name}\n{entry.certificates[0]['network']}, {cost}"
-        shares = [percent_1(entry.certified(r)) for r in (0, *RADII)]
+        shares = [percent(entry.certified(r), 1) for r in (0, *RADII)]
         section = "Within the theorem" if entry.within else "Open"
         sections.setdefault(section, []).append((about, *shares))
     certificates = [c for entry in found for c in entry.certificates]
@@ -157,12 +157,6 @@ def standings(found: Sequence[Entry]) -> Table:
     )
     header = ("entry", "clean", *(f"{255 * r:.0f}/255" for r in RADII))
     return Table("The certified hour", header, sections, note)
-
-
-def percent_1(fractions: Sequence[float]) -> str:
-    """Mean ± standard deviation in percent, one decimal."""
-    values = [100 * fraction for fraction in fractions]
-    return f"{mean(values):.1f} ±\u00a0{stdev(values):.1f}"
 
 
 def operations(config: Config) -> int:

@@ -39,7 +39,8 @@ class Table:
         def cell(text: str) -> str:
             first, _, second = (html.escape(part) for part in text.partition("\n"))
             key = f' data-sort="{first.replace(",", "")}"' if self.sortable else ""
-            first = first.replace(" = ", "&nbsp;=&nbsp;")  # "m = 3" stays in one line
+            for sign in (" = ", "± "):  # "m = 3" and "± 0.2" stay in one line
+                first = first.replace(sign, sign.replace(" ", "&nbsp;"))
             return f"<td{key}>{first}{second and f'<br><small>{second}</small>'}</td>"
 
         head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in self.header)

@@ -94,11 +94,11 @@ def check_seeds(runs: Iterable[Row]) -> None:
         seen[row.seed] = row.name
 
 
-def percent(fractions: Sequence[float]) -> str:
+def percent(fractions: Sequence[float], digits: int = 2) -> str:
     """The mean in percent and, of several, ± the standard deviation (of the sample)."""
     values = [100 * fraction for fraction in fractions]
-    spread = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{mean(values):.2f}{spread}"
+    spread = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{mean(values):.{digits}f}{spread}"
 
 
 def verdict(runs: Sequence[Row], expected: float) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from forward_stability.constraint import INITIALISATIONS
 from forward_stability.errors import InputError
+from forward_stability.layers import maxmin
 from forward_stability.models import POOLINGS, check_positive, check_variant
 
 PAPER_STEPS, PAPER_DECAY = 93_500, 32_000
@@ -128,7 +129,7 @@ class Beyond:
         if self.outer == "none":
             arguments["outer_relu"] = False
         if self.layers == "maxmin":
-            arguments["maxmin"] = True
+            arguments["residual"] = maxmin
         if self.images == "halved":
             arguments["halve"] = True
         if self.images == "unshuffled":
