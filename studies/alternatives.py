@@ -32,13 +32,11 @@ ROWS: dict[str, dict[str, Any]] = {
     "no weight decay": {"alpha": 0.0},
     "batches of 256": {"batch_size": 256, "steps": 400},
     "averaged weights": {"average": True},
-    "start near the identity": {"initialisation": "identity"},
     "orthogonal and MaxMin": {
         "lift": 0.0,
         "residual": partial(sorted_orthogonal, first=16, side=16),
     },
     "depth-wise and 1×1, 24 channels": {"width": 24, "residual": separable},
-    "m = 3": {"blocks": 3},
     "m = 3, start near the identity": {"blocks": 3, "initialisation": "identity"},
     "m = 1, longer": {**LONGER, "blocks": 1},
     "m = 2, longer": LONGER,
