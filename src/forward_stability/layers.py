@@ -274,11 +274,6 @@ class MaxMin(Layer):
         """It has no filter."""
 
 
-def maxmin(width: int) -> list[Layer]:
-    """A convolution, and what sorts its channels: in place of a residual layer of ResNet-S."""
-    return [Convolution(width, width, batch_norm=False), MaxMin(width)]
-
-
 class Residual(Layer):
     """The original residual layer, x ↦ σ(x + A2 σ(A1 x + b1) + b2); with ``out``, strided.
 

@@ -82,8 +82,9 @@ class Network(nn.Module):
         classes: C.
         batch_norm: False for biases in place of the batch normalisations; D and S only.
         outer_relu: False for residual layers of ResNet-S without the outer ReLU.
-        residual: from the width d, what stands in place of each residual layer of ResNet-S, such as
-            :func:`~forward_stability.layers.maxmin`; the indices above count all of them.
+        residual: from the width d, what stands in place of each residual layer of ResNet-S; the
+            indices above count all of these layers.
+        maxmin: a convolution and :class:`~forward_stability.layers.MaxMin` there.
         halve: a 2D average pooling in front of everything; the indices of the layers above are
             then one higher.
         unshuffle: :class:`~forward_stability.layers.Unshuffling` in place of the convolution.
@@ -108,6 +109,7 @@ class Network(nn.Module):
         batch_norm: bool = True,
         outer_relu: bool = True,
         residual: Callable[[int], Sequence[nn.Module]] | None = None,
+        maxmin: bool = False,
         halve: bool = False,
         unshuffle: bool = False,
         pooling: str = "paper",
@@ -120,8 +122,10 @@ class Network(nn.Module):
             raise InputError("the original ResNet is here with batch normalisation only")
         if variant != "S" and not outer_relu:
             raise InputError("outer_relu=False is for variant S only")
-        if residual and (variant != "S" or not outer_relu or batch_norm):
-            raise InputError("residual is for variant S without batch normalisation")
+        if (residual or maxmin) and (variant != "S" or not outer_relu or batch_norm):
+            raise InputError("residual and maxmin are for variant S without batch normalisation")
+        if residual and maxmin:
+            raise InputError("residual and maxmin exclude each other")
         if pooling not in POOLINGS:
             raise InputError(f"unknown pooling {pooling!r}: choose one of {', '.join(POOLINGS)}")
         if variant == "original" and pooling != "paper":
@@ -132,6 +136,8 @@ class Network(nn.Module):
             "S": partial(ResidualS, batch_norm=batch_norm, outer_relu=outer_relu),
             "original": Residual,
         }[variant]
+        self.maxmin = maxmin
+        residual = _sorting if maxmin else residual
         chain: list[nn.Module] = [Halving()] if halve else []
         chain.append((Unshuffling if unshuffle else Convolution)(channels, width, batch_norm))
         for stage in range(3):
@@ -156,8 +162,7 @@ class Network(nn.Module):
     @property
     def name(self) -> str:
         """Such as "ResNet-D, m = 3"."""
-        sorts = any(isinstance(layer, MaxMin) for layer in self.layers)
-        return f"{'MaxMin' if sorts else VARIANTS[self.variant]}, m = {self.blocks}"
+        return f"{'MaxMin' if self.maxmin else VARIANTS[self.variant]}, m = {self.blocks}"
 
     @property
     def depth(self) -> int:
@@ -204,6 +209,11 @@ class Network(nn.Module):
         for layer in self.layers:
             x = layer(x)
         return x
+
+
+def _sorting(width: int) -> list[nn.Module]:
+    """What stands in place of a residual layer with ``maxmin``."""
+    return [Convolution(width, width, batch_norm=False), MaxMin(width)]
 
 
 def project_(network: nn.Module) -> None:

@@ -16,7 +16,7 @@ from forward_stability.experiments.provenance import results_root
 from forward_stability.experiments.runs import Run
 from forward_stability.folding import FoldedHalving, features
 from forward_stability.layer import Size
-from forward_stability.layers import Bias, maxmin
+from forward_stability.layers import Bias
 from forward_stability.models import Network
 
 SHAPES = [  # variant, m, width, channels, height, width of an image, classes
@@ -35,7 +35,7 @@ OPTIONS = [  # variant, options of the network
     ("D", {"halve": True}),
     ("original", {"flatten": (9, 6)}),
     ("S", {"batch_norm": False, "outer_relu": False, "halve": True, "flatten": (9, 6)}),
-    ("S", {"batch_norm": False, "residual": maxmin}),
+    ("S", {"batch_norm": False, "maxmin": True}),
     ("D", {"unshuffle": True, "pooling": "unshuffling"}),
 ]
 

@@ -20,7 +20,6 @@ from forward_stability.layers import (
     ResidualD,
     ResidualS,
     Unshuffling,
-    maxmin,
 )
 from forward_stability.models import Network
 from forward_stability.operators import conv_matrix, pool2
@@ -58,7 +57,7 @@ def test_unshuffling_starts_as_a_projection_or_an_isometry(into, out):
 def test_maxmin_sorts_pairs_and_is_a_layer_of_resnet_s():
     """Of a network: its convolution, one orthogonal tap at the start, preserves norms as well."""
     torch.manual_seed(13)
-    network = Network("S", 1, 4, batch_norm=False, residual=maxmin).double()
+    network = Network("S", 1, 4, batch_norm=False, maxmin=True).double()
     convolution, layer = network.layers[1:3]
     with torch.no_grad():
         convolution.initialise_((4, 6), "isometry")

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from forward_stability.errors import InputError
-from forward_stability.layers import ResidualD, maxmin
+from forward_stability.layers import MaxMin, ResidualD
 from forward_stability.models import VARIANTS, Network, project_
 
 # Table 2: variant, m, depth, trainable parameters in thousands (the paper prints 1.100M for the
@@ -93,14 +93,31 @@ def test_images_of_a_wrong_shape_are_refused(shape):
         Network()(torch.rand(shape))
 
 
+def test_layers_of_ones_own_stand_in_place_of_the_residual_layers():
+    widths = []
+
+    def residual(width):
+        widths.append(width)
+        return [torch.nn.Identity(), MaxMin(width)]
+
+    network = Network("S", 2, 4, batch_norm=False, residual=residual)
+    kinds = [type(layer).__name__ for layer in network.layers]
+    pair = ["Identity", "MaxMin"]
+    assert widths == [4, 4, 8, 16]
+    assert kinds[:-2] == ["Convolution", *pair, *pair, "Pooling", *pair, "Pooling", *pair]
+    assert network(torch.rand(2, 3, 8, 8)).shape == (2, 10)
+    with pytest.raises(InputError, match="residual and maxmin exclude each other"):
+        Network("S", 2, 4, batch_norm=False, residual=residual, maxmin=True)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"variant": "original", "batch_norm": False}, "with batch normalisation only"),
         ({"variant": "D", "outer_relu": False}, "variant S only"),
         (
-            {"variant": "D", "residual": maxmin},
-            "residual is for variant S without batch normalisation",
+            {"variant": "D", "maxmin": True},
+            "residual and maxmin are for variant S without batch normalisation",
         ),
     ],
 )

@@ -12,7 +12,6 @@ from forward_stability.attack import pgd_attack
 from forward_stability.certificates import certify_layers
 from forward_stability.folding import FoldedConv, FoldedFlattening, FoldedLinear, forward
 from forward_stability.graph import fold
-from forward_stability.layers import maxmin
 from forward_stability.models import Network
 from forward_stability.radius import certifier
 
@@ -43,7 +42,7 @@ def test_the_radius_of_a_linear_network_is_its_distance_from_the_boundary():
     [
         {"variant": "S", "flatten": SIZE},
         {"variant": "S", "flatten": SIZE, "outer_relu": False, "initialisation": "isometry"},
-        {"variant": "S", "flatten": SIZE, "residual": maxmin, "initialisation": "isometry"},
+        {"variant": "S", "flatten": SIZE, "maxmin": True, "initialisation": "isometry"},
         {"variant": "S"},
         {"variant": "S", "flatten": SIZE, "halve": True},
         {"variant": "S", "flatten": SIZE, "unshuffle": True, "pooling": "unshuffling"},

@@ -5,7 +5,6 @@ from torch.nn.utils import parametrize
 
 from forward_stability.errors import InputError
 from forward_stability.experiments.config import Beyond, Config
-from forward_stability.layers import maxmin
 from forward_stability.models import Network
 
 
@@ -116,7 +115,7 @@ def test_options_beyond_the_paper_change_the_network_that_they_name():
         ({"outer": "none", "variant": "S"}, {"outer_relu": False}),
         (
             {"layers": "maxmin", "variant": "S", "constraint": "theorem"},
-            {"residual": maxmin, "batch_norm": False},
+            {"maxmin": True, "batch_norm": False},
         ),
         ({"images": "halved"}, {"halve": True}),
         ({"images": "unshuffled"}, {"unshuffle": True}),

@@ -7,7 +7,6 @@ from typing import Any
 
 from forward_stability.constraint import INITIALISATIONS
 from forward_stability.errors import InputError
-from forward_stability.layers import maxmin
 from forward_stability.models import POOLINGS, check_positive, check_variant
 
 PAPER_STEPS, PAPER_DECAY = 93_500, 32_000
@@ -129,7 +128,7 @@ class Beyond:
         if self.outer == "none":
             arguments["outer_relu"] = False
         if self.layers == "maxmin":
-            arguments["residual"] = maxmin
+            arguments["maxmin"] = True
         if self.images == "halved":
             arguments["halve"] = True
         if self.images == "unshuffled":
