@@ -75,7 +75,7 @@ class DepthWise(ResidualS):
 
     def __init__(self, width: int) -> None:
         super().__init__(width, batch_norm=False)
-        self.conv.weight = nn.Parameter(torch.empty(width, 1, 3, 3))
+        self.conv.weight = nn.Parameter(torch.zeros(width, 1, 3, 3))
 
     def forward(self, x: Tensor) -> Tensor:
         K = self.conv.weight
