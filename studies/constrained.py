@@ -92,7 +92,7 @@ def measure(
         if free and isinstance(layer, free):
             for module in layer.modules():
                 if parametrize.is_parametrized(module, "weight"):
-                    # Not infinity, whose quotient has no gradient.
+                    # Not infinity, which divided by itself is no number.
                     module.parametrizations["weight"][0].radius = 1e6  # type: ignore
     averaged = AveragedModel(trainer.network, multi_avg_fn=get_ema_multi_avg_fn(0.99))
     losses = []

@@ -325,7 +325,8 @@ class NormBall(nn.Module):
         # Rounding the entries of the result changes each by a relative eps at most.
         room = 2 * torch.finfo(K.dtype).eps + 32 * U
         bound = bound + room * filters.shape[-1] * filters.norm()
-        return K * (self.radius / bound).clamp_max(1).to(K.dtype)
+        factor = self.radius / bound.clamp_min(self.radius / 2)  # for K = 0 it has a gradient, too
+        return K * factor.clamp_max(1).to(K.dtype)
 
     def right_inverse(self, K: Tensor) -> Tensor:
         return K

@@ -192,6 +192,16 @@ def test_zero_filter_has_a_finite_gradient():
     assert float(bound.detach()) < 1e-15
 
 
+@pytest.mark.parametrize("shape", [(2, 3, 3, 3), (2, 3)])
+def test_a_filter_of_zeros_can_be_trained_in_its_ball(shape):
+    K = torch.zeros(shape, requires_grad=True)
+    ball = NormBall(1.0, (4, 6))(K)
+    gradient = torch.randn(shape)
+    ball.backward(gradient)
+    assert torch.equal(ball, torch.zeros(shape))
+    assert torch.equal(K.grad, gradient)
+
+
 @pytest.mark.parametrize("stride", [1, 2])
 @torch.no_grad()
 def test_norm_ball_keeps_the_filter_inside_and_small_filters_as_they_are(stride):
