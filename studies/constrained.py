@@ -94,17 +94,18 @@ def measure(
                 if parametrize.is_parametrized(module, "weight"):
                     # Not infinity, which divided by itself is no number.
                     module.parametrizations["weight"][0].radius = 1e6  # type: ignore
-    averaged = AveragedModel(trainer.network, multi_avg_fn=get_ema_multi_avg_fn(0.99))
-    losses = []
+    network, averaged, losses = trainer.network, None, []
+    if average:
+        averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.99))
     for step in range(config.steps):
         losses.append(trainer.step(step))
-        if average:
-            averaged.update_parameters(trainer.network)
+        if averaged:
+            averaged.update_parameters(network)
     seconds = time.perf_counter() - start
-    network = averaged.module if average else trainer.network
     chosen = torch.randperm(len(dataset.test_labels), generator=generator(0, "certify", 0))
     x, y = (t[chosen[:images]] for t in (dataset.test_images, dataset.test_labels))
-    certificate = certifier(network.eval(), (x.shape[2], x.shape[3]))
+    certified = averaged.module if averaged else network
+    certificate = certifier(certified.eval(), (x.shape[2], x.shape[3]))
     parts = [
         certificate.radii(scale(a), b) for a, b in zip(x.split(100), y.split(100), strict=True)
     ]

@@ -1,6 +1,6 @@
 """Layers that ``alternatives.py`` puts in place of the residual layers."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from math import sqrt
 from typing import Any
 
@@ -84,11 +84,9 @@ class DepthWise(ResidualS):
         return relu(x - self.bn2(back))
 
     def fold(self) -> FoldedSymmetric:
-        K = self.conv.weight.detach().double()[:, 0]
-        dense = torch.diag_embed(K.permute(1, 2, 0)).permute(2, 3, 0, 1)
-        ones = torch.ones(len(K), dtype=K.dtype)
-        b1, b2 = (bn.bias.detach().double() for bn in (self.bn1, self.bn2))
-        return FoldedSymmetric(dense, b1, -b2, ones, ones)
+        folded = super().fold()
+        dense = torch.diag_embed(folded.K[:, 0].permute(1, 2, 0)).permute(2, 3, 0, 1)
+        return replace(folded, K=dense)
 
     def initialise_(self, size: Size, kind: str) -> None:
         """Random taps of which the largest is in the middle: isometry is for matrices."""
@@ -109,7 +107,8 @@ class ChannelBalls(nn.Module):
 
     def forward(self, K: Tensor) -> Tensor:
         norms = gram_bound(K[:, None], self.size) * (1 + 4 * torch.finfo(K.dtype).eps)
-        return K * (sqrt(2) / norms).clamp_max(1)[:, None, None, None]
+        factors = sqrt(2) / norms.clamp_min(1)  # as in NormBall: K = 0 has a gradient, too
+        return K * factors.clamp_max(1)[:, None, None, None]
 
     def right_inverse(self, K: Tensor) -> Tensor:
         return K
